@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the real counterparts of demo and tests: Debian packages, when run as root, and OpenSSL's
-# tpm2 provider of Debian 13, unpacked into .parts/ beside the project (version 1.1.1 of Debian 12
-# does not support TLS). Idempotent and quick when there is nothing to do. It never fails because a
-# part is unavailable: it reports the part and what is skipped without it, and the tests skip for
-# that reason.
+# Installs the real counterparts of demo and tests: Debian packages, when run as root, and from
+# Debian 13, unpacked into .parts/ beside the project, OpenSSL's tpm2 provider (version 1.1.1 of
+# Debian 12 does not support TLS) and nft (the gateway's image has that version). Idempotent and
+# quick when there is nothing to do. It never fails because a part is unavailable: it reports the
+# part and what is skipped without it, and the tests skip for that reason.
 # With --gateway it also installs what builds and runs the gateway's complete image: some hundred
 # MB, so only the commands that need it ask for it.
 set -u
@@ -81,16 +81,37 @@ if [ -w "$parts/sources" ]; then
   mv "$parts/sources/new.$$" "$parts/sources/debian13.sources"
 fi
 
+apt13() {
+  apt-get -qq -oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts="$top/$parts/sources" -oDir::State::Lists="$top/$parts/lists" \
+    -oDir::Cache::pkgcache= -oDir::Cache::srcpkgcache= -oAPT::Sandbox::User=root "$@"
+}
+
+# --- nft of Debian 13, with every library down to libc, because the machine's may be older. It runs
+# by the loader that came with it. None of it is installed.
+nft="$parts/nft"
+if [ ! -f "$nft/usable" ]; then
+  mkdir -p "$parts/lists/partial" "$nft/archives" "$nft/root"
+  echo "parts: fetching nft from Debian 13 (unpacked beside the project, not installed)" >&2
+  apt13 update >"$nft/log" 2>&1
+  if (cd "$nft/archives" && apt13 download nftables libnftables1 libnftnl11 libmnl0 libxtables12 libjansson4 libgmp10 libedit2 libbsd0 libmd0 \
+      libtinfo6 libc6 >>../log 2>&1); then
+    for package in "$nft"/archives/*.deb; do dpkg -x "$package" "$nft/root" || exit 0; done
+    loader=$(cd "$nft" && find root -name 'ld-linux-*.so.*' | head -n 1)
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nhere=$(dirname "$0")\nexec "$here/%s" --library-path "$here/%s" "$here/root/usr/sbin/nft" "$@"\n' \
+      "$loader" "$(dirname "$loader")" > "$nft/nft"
+    chmod 755 "$nft/nft"
+    if "$nft/nft" --version >>"$nft/log" 2>&1; then touch "$nft/usable"; fi
+  fi
+  [ -f "$nft/usable" ] || echo "parts: nft of Debian 13 is not to be had (see $nft/log); tests with it are skipped" >&2
+fi
+
 # --- OpenSSL's tpm2 provider >= 1.2.0 from Debian 13, with the tss2 libraries of the same suite.
 # None of it is installed. The file "usable" is made last, after every library was seen to load on
 # this machine; test/lab/runner/needs.ts checks for it.
 [ -f "$parts/usable" ] && exit 0
 mkdir -p "$parts/lists/partial" "$parts/archives/partial" "$parts/root"
 
-apt13() {
-  apt-get -qq -oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts="$top/$parts/sources" -oDir::State::Lists="$top/$parts/lists" \
-    -oDir::Cache::pkgcache= -oDir::Cache::srcpkgcache= -oAPT::Sandbox::User=root "$@"
-}
 if [ ! -f "$parts/complete" ]; then
   echo "parts: fetching OpenSSL's tpm2 provider from Debian 13 (unpacked beside the project, not installed)" >&2
   # A suite that the mirror lacks is reported in the log only: the provider needs just one of them.

@@ -6,6 +6,7 @@ import type { Fault } from "./fault.ts";
 import type { Fingerprint, HardwareFacts, Protection } from "./format/identity.ts";
 import type { BootPlan, SlotName, SlotPart } from "./format/slots.ts";
 
+export type { DeadManSwitch, WayBack } from "./dead-man-switch.ts";
 export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } from "./usb.ts";
 
 /**
@@ -54,6 +55,17 @@ export interface AppendFiles {
    * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
    */
   append(name: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Writes `bytes` at offset `at`, over what is there, and makes the file when there is none and
+   * `at` is 0. It never leaves a hole. When it resolves, the bytes survive a power cut; when it
+   * rejects, any part of them may be in the file, in any order. Calls for one name must not
+   * overlap.
+   * @param reserveBytes zeros to write behind `bytes`, so that later writes change no length. They
+   *   are left out where the disk is short of space.
+   * @returns the length of the file.
+   * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
+   */
+  write(name: string, at: number, bytes: Uint8Array, reserveBytes?: number): Promise<number>;
   /** Cuts the file to `length` bytes, durably. */
   truncate(name: string, length: number): Promise<void>;
   /** Durable when it resolves. It is no fault when there is no such file. */
@@ -166,34 +178,19 @@ export interface VitalSigns {
  * is text in the canonical form of hal/linux/firewall, `table inet sallyport {...}`.
  */
 export interface Firewall {
-  /** Checks `table` and changes nothing. @throws Fault `firewall.refused`. */
-  check(table: string): Promise<void>;
   /**
-   * Replaces our table with `table` as a whole, in one transaction: a failure changes nothing.
-   * @throws Fault `firewall.refused`.
+   * Replaces our table with `table` as a whole, in one transaction, and reads it back.
+   * @returns our table as the kernel has it after the transaction, as {@link read} does. It differs
+   *   from `table` when another program has changed it meanwhile.
+   * @throws Fault `firewall.refused` when nothing was changed; `firewall.unreadable`, `process.*`
+   *   when it is not known what is in force.
    */
-  replace(table: string): Promise<void>;
+  replace(table: string): Promise<string | undefined>;
   /**
    * @returns our table as the kernel has it now, in the same form; undefined when there is none.
    * @throws Fault `firewall.unreadable`.
    */
   read(): Promise<string | undefined>;
-}
-
-/** A firewall table that comes in force by itself, also when this program does nothing more. */
-export interface DeadManSwitch {
-  /**
-   * Has `table` replace our table after `afterMs`, rounded up to seconds, unless the switch is
-   * disarmed or armed anew before that.
-   * @throws Fault `file.*`, `process.failed`; a switch that was armed before stays armed.
-   */
-  arm(table: string, afterMs: number): Promise<void>;
-  /**
-   * Disarms the switch. It is no fault when it is not armed.
-   * @returns true when it has fired since it was last disarmed, also in an earlier run.
-   * @throws Fault `file.*`.
-   */
-  disarm(): Promise<boolean>;
 }
 
 /** The machine's network as the kernel and the programs that configure it show it. */

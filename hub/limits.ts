@@ -12,6 +12,15 @@ export const HTTP_TIMEOUTS_CHECK_MS = 1000;
 export const HTTP_REQUESTS_BURST = 1024;
 export const HTTP_REQUESTS_PER_S = 50;
 export const HTTP_BUSY_RETRY_S = 10;
+/**
+ * Requests for the repository's files, of one device that shows its certificate or of one address:
+ * so many at once, and so many a second from then on. A release has some thousand chunks.
+ */
+export const REPOSITORY_REQUESTS_BURST = 4096;
+export const REPOSITORY_REQUESTS_PER_S = 500;
+/** Requests of one key for certificates: so many at once, and so many a second from then on. */
+export const ENROLMENTS_BURST = 64;
+export const ENROLMENTS_PER_S = 1;
 
 /**
  * Open connections that have shown no valid device certificate: altogether, and from one source.
@@ -25,11 +34,16 @@ export const HTTP_PROVEN_MAX = 4096;
 export const MQTT_PROVEN_MAX = 16_384;
 export const PROVEN_PER_DEVICE_MAX = 8;
 /**
- * New connections of one source: so many at once, as when the hub restarts before a site behind one
- * address, and so many a second from then on. Each costs a TLS handshake.
+ * TLS handshakes of one source, those aside after which a device has shown its certificate: so many
+ * at once, as when a site is installed behind one address, and so many a second from then on.
+ * Further ones wait for their turn. [TUN-24]
  */
-export const CONNECTIONS_BURST = 2048;
-export const CONNECTIONS_PER_S = 50;
+export const HANDSHAKES_BURST = 256;
+export const HANDSHAKES_PER_S = 50;
+/** Handshakes that one turn of the event loop begins: about 1 ms each. */
+export const HANDSHAKES_PER_TURN = 2;
+/** Addresses remembered because a device has connected from there. */
+export const KNOWN_SOURCES_MAX = 16_384;
 /**
  * New connections of one device to one server: beyond that they end after the handshake. A sound
  * device waits a second at least before it connects again. [TUN-4]
@@ -54,7 +68,12 @@ export const MQTT_REFUSALS_MAX = 16;
 export const MQTT_PACKETS_BURST = 4096;
 export const MQTT_PACKETS_PER_S = 500;
 export const MQTT_CONNECT_MS_MAX = 10_000;
+/** Before a client is known: for its first byte, for its turn to begin, and for its handshake. */
+export const FIRST_BYTE_MS_MAX = 10_000;
+export const HANDSHAKE_TURN_MS_MAX = 30_000;
 export const TLS_HANDSHAKE_MS_MAX = 10_000;
+/** How often these times are checked. */
+export const HANDSHAKE_CHECK_MS = 1000;
 /** Time for the last bytes to arrive after a refusal or a kick, before the connection is cut. */
 export const MQTT_LINGER_MS = 1000;
 /** QoS 2 messages that are half received, per client. */
@@ -67,6 +86,9 @@ export const MQTT_INFLIGHT_MAX = 16;
 export const PENDING_REQUESTS_MAX = 1024;
 export const PENDING_PER_SOURCE_MAX = 256;
 export const PENDING_PER_ID_MAX = 8;
+/** New requests of one source: so many at once, and so many a second from then on. */
+export const PENDING_NEW_BURST = 512;
+export const PENDING_NEW_PER_S = 10;
 /** New requests that are written by one commit. */
 export const PENDING_ADMITTED_MAX = 4;
 /** Remembered denials. A key whose denial was dropped may ask again, and is pending again. */
@@ -76,6 +98,8 @@ export const DENIED_PER_ID_MAX = 8;
 export const CERTIFICATES_PER_DEVICE_MAX = 64;
 /** [ID-24] Share of a certificate's life in which its device gets no other. */
 export const CERTIFICATE_GAP_RATIO = 0.1;
+/** Certificates remembered as well signed. */
+export const CERTIFICATES_REMEMBERED_MAX = 16_384;
 /** How long expired certificates stay in the store. */
 export const CERTIFICATES_RETENTION_MS = 90 * 24 * 3_600_000;
 

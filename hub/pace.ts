@@ -44,6 +44,12 @@ export class Pace {
     return true;
   }
 
+  /** Takes one unit off: what {@link take} charged was of use. */
+  giveBack(source: string): void {
+    const debt = this.#debtOf(source);
+    debt.units = Math.max(0, debt.units - 1);
+  }
+
   #debtOf(source: string): Debt {
     const nowMs = (this.#options.nowMs ?? performance.now.bind(performance))();
     const known = this.#debts.get(source) ?? { units: 0, atMs: nowMs };

@@ -144,7 +144,7 @@ async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<Ma
     ...(config.lockdown.firewall === "nft"
       ? {
           firewall: linuxFirewall(),
-          deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man`, onDamage: damage.report }),
+          deadManSwitch: linuxDeadManSwitch({ directory: `${stateDirectory}/dead-man`, root, onDamage: damage.report }),
         }
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),

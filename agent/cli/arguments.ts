@@ -1,6 +1,7 @@
 // The parser of the command line. Pure.
 import { parseArgs } from "node:util";
 import { Fault } from "../../hal/fault.ts";
+import { argumentErrorText, quoted } from "../../hal/format/text.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "../../warden/audit/format/index.ts";
 import { type Challenge, type OrderVerb, parseChallenge } from "../../warden/orders/format/index.ts";
 import { AUDIT_TAIL_RECORDS_MAX, carriedVerbSchema, type OrderedOperation } from "../operations/format.ts";
@@ -93,7 +94,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
     allow("key", "witness", "checkpoint", "epoch");
     return verification(values, rest[0], json);
   }
-  throw usage(command === "" ? "no command was given" : `there is no command "${command}"`);
+  throw usage(command === "" ? "no command was given" : `there is no command ${quoted(command)}`);
 }
 
 const ORDERED_COMMANDS: Readonly<Record<string, OrderedOperation>> = {
@@ -107,7 +108,9 @@ const ORDERED_COMMANDS: Readonly<Record<string, OrderedOperation>> = {
 function orderVerb(text: string | undefined): OrderVerb {
   const verb = carriedVerbSchema.options.find((known) => known === text);
   if (verb === undefined)
-    throw usage(`order nonce takes one of ${carriedVerbSchema.options.join(", ")}${text === undefined ? "" : `, got "${text}"`}`);
+    throw usage(
+      `order nonce takes one of ${carriedVerbSchema.options.join(", ")}${text === undefined ? "" : `, got ${quoted(text)}`}`,
+    );
   return verb;
 }
 
@@ -125,7 +128,7 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true, strict: true });
   } catch (error) {
-    throw usage(error instanceof Error ? error.message : String(error), error);
+    throw usage(argumentErrorText(error), error);
   }
 }
 
@@ -161,7 +164,7 @@ function refuseOthers(given: readonly string[], allowed: readonly string[]): voi
 function wholeNumber(option: string, text: string | undefined, min: number, max: number): number | undefined {
   if (text === undefined) return undefined;
   const value = /^\d{1,9}$/u.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) throw usage(`${option} takes a whole number from ${min} to ${max}, got "${text}"`);
+  if (!(value >= min && value <= max)) throw usage(`${option} takes a whole number from ${min} to ${max}, got ${quoted(text)}`);
   return value;
 }
 
@@ -171,7 +174,7 @@ function wholeNumber(option: string, text: string | undefined, min: number, max:
  */
 function verifier(option: string, text: string, kind: NoteKeyKind): Verifier {
   const key = readOption(option, () => decodeVerifier(text));
-  if (key.kind !== kind) throw usage(`${option} takes a key of kind ${kind}, "${key.name}" is of kind ${key.kind}`);
+  if (key.kind !== kind) throw usage(`${option} takes a key of kind ${kind}, ${quoted(key.name)} is of kind ${key.kind}`);
   return key;
 }
 

@@ -1,13 +1,14 @@
 // `sallyport`, the command for an operator at the device and for an auditor of its log. This file
 // only touches the system; the pure files beside it make the decisions.
 import { randomBytes } from "node:crypto";
-import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, opendirSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { NOTE_BYTES_MAX } from "../../warden/audit/format/index.ts";
 import { askLocal } from "../local/index.ts";
+import { readAnswerLine } from "./answer-line.ts";
 import { runCommand } from "./run.ts";
-import type { Directory, Evidence } from "./verify.ts";
+import { type Directory, type Evidence, LOG_NAMES_MAX } from "./verify.ts";
 
 const VERSION = "0.1.0";
 
@@ -43,25 +44,24 @@ function readExisting(path: string, bytesMax: number): Uint8Array {
   return bytes;
 }
 
-/** Longer than any answer. Nothing after it is read. */
-const LINE_CHARACTERS_MAX = 512;
-
-async function readLine(): Promise<string | undefined> {
-  let text = "";
-  process.stdin.setEncoding("latin1");
-  for await (const chunk of process.stdin) {
-    text += String(chunk);
-    const [first = "", rest] = text.split(/\r?\n/u, 2);
-    if (rest !== undefined || text.length > LINE_CHARACTERS_MAX) return first.slice(0, LINE_CHARACTERS_MAX);
+/** One name more than any log has shows that this is none. */
+function namesIn(path: string): string[] {
+  const directory = opendirSync(path);
+  try {
+    const names: string[] = [];
+    for (let entry = directory.readSync(); entry !== null && names.length <= LOG_NAMES_MAX; entry = directory.readSync())
+      names.push(entry.name);
+    return names;
+  } finally {
+    directory.closeSync();
   }
-  return text === "" ? undefined : text;
 }
 
 function openDirectory(path: string): Directory {
   return {
     names() {
       try {
-        return readdirSync(path).sort();
+        return namesIn(path).sort();
       } catch (error) {
         throw asFault(error, "file.read-failed", `list "${path}"`);
       }
@@ -87,7 +87,7 @@ process.exitCode = await runCommand(process.argv.slice(2), {
   ask: (socket, request) => askLocal(socket, request),
   evidence: openEvidence,
   file: readExisting,
-  line: readLine,
+  line: () => readAnswerLine(process.stdin),
   version: VERSION,
   id: () => `cli-${randomBytes(6).toString("hex")}`,
   out: (text) => void process.stdout.write(text),

@@ -20,6 +20,9 @@ import {
 import { counted, serialJson, serialText } from "../status/index.ts";
 import type { VerifyInvocation } from "./arguments.ts";
 
+/** A log of 1 GiB has some thousand segments and tiles. */
+export const LOG_NAMES_MAX = 65_536;
+
 /**
  * A directory from an untrusted source. Names are sorted; reads are bounded and take regular files
  * only.
@@ -55,6 +58,8 @@ export interface VerifyResult {
 export function verify(invocation: VerifyInvocation, evidence: Evidence): VerifyResult {
   const { key: auditKey, witness } = invocation;
   const names = evidence.log.names();
+  if (names.length > LOG_NAMES_MAX)
+    throw new Fault("file.too-large", `"${invocation.directory}" holds more than ${LOG_NAMES_MAX} files, which no log has`);
   const epoch = invocation.epoch ?? lastEpoch(names);
   if (epoch === undefined)
     throw new Fault(
@@ -72,7 +77,7 @@ export function verify(invocation: VerifyInvocation, evidence: Evidence): Verify
 
 function lastEpoch(names: readonly string[]): number | undefined {
   const epochs = names.map((name) => parseAuditFile(name)).flatMap((file) => (file?.kind === "segment" ? [file.epoch] : []));
-  return epochs.length === 0 ? undefined : Math.max(...epochs);
+  return epochs.reduce<number | undefined>((last, epoch) => Math.max(last ?? 0, epoch), undefined);
 }
 
 function noteIn(state: Directory, name: string): readonly string[] {

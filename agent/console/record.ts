@@ -1,6 +1,6 @@
 // The console's record, which outlives the agent: how long the next answer has to wait, and when
 // the hint was printed last. An agent that starts again and again must neither let a guesser start
-// anew nor fill the screen of the person at the cable. [CON-5] [CON-13]
+// anew nor fill the screen of the person at the cable. [CON-5] [CON-13] [OPS-28]
 import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { RecordFormat } from "../../hal/format/record.ts";

@@ -37,6 +37,7 @@ async function converse({ reader, clock }: ConsoleSessionOptions, dialogue: Dial
   let line = EMPTY_LINE;
   let read: TimedRead = { kind: "bytes", bytes: first };
   let keyAtMs = clock.monotonicMs();
+  const roster = { checkedAtMs: keyAtMs };
   for (;;) {
     if (read.kind === "end") return "hang-up";
     if (read.kind === "idle") return "idle";
@@ -49,26 +50,36 @@ async function converse({ reader, clock }: ConsoleSessionOptions, dialogue: Dial
     }
     // Only keys count: noise on a floating line must not keep anybody logged in.
     if (events.length > 0) keyAtMs = clock.monotonicMs();
-    const next = await nextRead(reader, clock, dialogue, keyAtMs);
+    const next = await nextRead(reader, clock, dialogue, keyAtMs, roster);
     if (next === "roster") return next;
     read = next;
   }
 }
 
-/** [CON-12] The next bytes; meanwhile a login is compared with the roster every two seconds. */
+/**
+ * [CON-12] The next bytes. A login is compared with the roster every two seconds, also while keys
+ * come all the time, and after a command that took longer.
+ */
 async function nextRead(
   reader: ConsoleSessionOptions["reader"],
   clock: ConsoleSessionOptions["clock"],
   dialogue: Dialogue,
   keyAtMs: number,
+  roster: { checkedAtMs: number },
 ): Promise<TimedRead | "roster"> {
   for (;;) {
-    const idleMs = keyAtMs + dialogue.idleMsMax() - clock.monotonicMs();
+    const nowMs = clock.monotonicMs();
+    const idleMs = keyAtMs + dialogue.idleMsMax() - nowMs;
     if (idleMs <= 0) return { kind: "idle" };
     if (dialogue.login() === undefined) return reader.next(idleMs);
-    const read = await reader.next(Math.min(idleMs, ROSTER_CHECK_MS));
+    const checkMs = roster.checkedAtMs + ROSTER_CHECK_MS - nowMs;
+    if (checkMs <= 0) {
+      roster.checkedAtMs = nowMs;
+      if (await dialogue.checkRoster()) return "roster";
+      continue;
+    }
+    const read = await reader.next(Math.min(idleMs, checkMs));
     if (read.kind !== "idle") return read;
-    if (await dialogue.checkRoster()) return "roster";
   }
 }
 

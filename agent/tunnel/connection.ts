@@ -54,7 +54,10 @@ export type ConnectOutcome =
 
 /** A message that was sent and has no PUBACK yet. */
 interface Flight {
+  readonly topic: string;
   readonly bytes: number;
+  /** On the monotonic clock. */
+  readonly sentAtMs: number;
   readonly fail: (fault: Fault) => void;
 }
 
@@ -97,7 +100,10 @@ class MqttConnection implements BrokerConnection {
   readonly #resolveEnded: (ending: ConnectionEnd) => void;
   readonly #client: MqttClient;
   readonly #options: BrokerConnectionOptions;
+  /** In the order in which they were sent. */
   readonly #flights = new Set<Flight>();
+  /** Runs while there are flights: one for all, because a timer for each would cost more. */
+  #ackTimer: NodeJS.Timeout | undefined;
   /** Starts the messages that found the window full, in order. */
   readonly #waiting: (() => void)[] = [];
   #flightBytes = 0;
@@ -210,6 +216,8 @@ class MqttConnection implements BrokerConnection {
 
   /** Rejects every send that still waits: no acknowledgement will come. */
   #failFlights(why: Fault): void {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
     for (const flight of this.#flights) flight.fail(new Fault("tunnel.closed", why.message, { cause: why }));
     this.#flights.clear();
     for (const start of this.#waiting.splice(0)) start();
@@ -220,33 +228,34 @@ class MqttConnection implements BrokerConnection {
       reject(new Fault("tunnel.closed", `send to "${topic}": ${this.#ending.fault.message}`));
       return;
     }
-    const { ackMs } = this.#options.timeouts;
-    const timedOut = (): void =>
-      this.#end("fault", new Fault("tunnel.timeout", `send to "${topic}": no PUBACK within ${ackMs} ms`));
-    const timer = setTimeout(timedOut, ackMs);
-    const flight: Flight = {
-      bytes: payload.byteLength,
-      fail(fault) {
-        clearTimeout(timer);
-        reject(fault);
-      },
-    };
+    const flight: Flight = { topic, bytes: payload.byteLength, sentAtMs: performance.now(), fail: reject };
     this.#flights.add(flight);
     this.#flightBytes += flight.bytes;
+    this.#ackTimer ??= setTimeout(() => this.#checkOldest(), this.#options.timeouts.ackMs);
     this.#client.publish(topic, bufferOf(payload), { qos: 1, retain, dup: false }, (error) => {
       if (!this.#flights.delete(flight)) return;
       this.#flightBytes -= flight.bytes;
       if (error === undefined || error === null) {
-        clearTimeout(timer);
         resolve();
         this.#waiting.shift()?.();
         this.#options.onRoom();
         return;
       }
       const fault = new Fault("tunnel.refused", `send to "${topic}": ${error.message}`, { cause: error });
-      flight.fail(fault);
+      reject(fault);
       this.#end("fault", fault);
     });
+  }
+
+  /** Ends the connection when the oldest flight has waited too long for its PUBACK. */
+  #checkOldest(): void {
+    this.#ackTimer = undefined;
+    const [oldest] = this.#flights;
+    if (oldest === undefined) return;
+    const { ackMs } = this.#options.timeouts;
+    const leftMs = oldest.sentAtMs + ackMs - performance.now();
+    if (leftMs > 0) this.#ackTimer = setTimeout(() => this.#checkOldest(), Math.ceil(leftMs));
+    else this.#end("fault", new Fault("tunnel.timeout", `send to "${oldest.topic}": no PUBACK within ${ackMs} ms`));
   }
 }
 

@@ -13,16 +13,69 @@ export interface PumpOptions {
 }
 
 /**
- * @returns a function to call whenever there may be a message to send or room to send it. Only one
- *   round runs at a time; a call during a round makes it check once more.
+ * @returns a function to call whenever there may be a message to send or room to send it. It sends
+ *   at the end of this turn of the event loop, once for all calls of the turn. So the callers whose
+ *   messages became durable go on first, and the disk writes their next ones meanwhile.
  */
-export function createPump({ spool, topic, connection }: PumpOptions): () => void {
-  let running = false;
-  let again = false;
+export function createPump(options: PumpOptions): () => void {
+  const pump = new Pump(options);
+  return () => pump.wake();
+}
 
-  async function send(message: Spooled, through: BrokerConnection): Promise<void> {
+class Pump {
+  readonly #options: PumpOptions;
+  #isWoken = false;
+  #isReading = false;
+  /** Woken while a message was read from the disk. */
+  #again = false;
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+  }
+
+  wake(): void {
+    if (this.#isWoken) return;
+    this.#isWoken = true;
+    setImmediate(() => {
+      this.#isWoken = false;
+      if (this.#isReading) this.#again = true;
+      else this.#fill();
+    });
+  }
+
+  #fill(): void {
+    const { spool, connection } = this.#options;
+    for (let to = connection(); to?.hasRoom() === true; to = connection()) {
+      const message = spool.nextReady();
+      if (message === undefined) return;
+      if (message === "on-disk") return void this.#read();
+      void this.#send(message, to);
+    }
+  }
+
+  /** Sends one message from the disk, and then what was read with it. Never rejects. */
+  async #read(): Promise<void> {
+    const { spool, connection } = this.#options;
+    this.#isReading = true;
+    this.#again = false;
     try {
-      await through.send(topic(message.channel), message.payload, false);
+      const message = await spool.next();
+      // Meanwhile the connection may have ended or been replaced. Each connection begins with a
+      // rewind, so no message is skipped.
+      const to = connection();
+      if (message !== undefined && to !== undefined) void this.#send(message, to);
+      this.#again ||= message !== undefined;
+    } catch (error) {
+      connection()?.destroy(asEnding(error));
+    } finally {
+      this.#isReading = false;
+    }
+    if (this.#again) this.wake();
+  }
+
+  async #send(message: Spooled, through: BrokerConnection): Promise<void> {
+    try {
+      await through.send(this.#options.topic(message.channel), message.payload, false);
       message.acknowledge();
     } catch (error) {
       // The message was not acknowledged, so it stays in the spool, and the next connection hands
@@ -31,34 +84,6 @@ export function createPump({ spool, topic, connection }: PumpOptions): () => voi
       else through.destroy(asEnding(error));
     }
   }
-
-  async function run(): Promise<void> {
-    running = true;
-    try {
-      do {
-        again = false;
-        for (let to = connection(); to?.hasRoom() === true; to = connection()) {
-          const message = await spool.next();
-          if (message === undefined) break;
-          // Meanwhile the connection may have ended or been replaced. Each connection begins with a
-          // rewind, so no message is skipped.
-          const now = connection();
-          if (now === undefined) break;
-          void send(message, now);
-        }
-      } while (again);
-    } catch (error) {
-      connection()?.destroy(asEnding(error));
-    } finally {
-      // With no await since the last check, so that a call from now on starts the next round.
-      running = false;
-    }
-  }
-
-  return () => {
-    again = true;
-    if (!running) void run();
-  };
 }
 
 function asEnding(error: unknown): Fault {

@@ -1,7 +1,8 @@
 // The command line of `npm run image`.
 import { parseArgs } from "node:util";
 import * as v from "valibot";
-import { asFault } from "../../hal/fault.ts";
+import { Fault } from "../../hal/fault.ts";
+import { argumentErrorText } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
 import { GIVEN } from "./system.ts";
 
@@ -54,6 +55,7 @@ export function readOptions(argv: readonly string[]): Options | "help" {
     const { help, ...values } = parseArgs({ args: [...argv], options }).values;
     return help === true ? "help" : check(optionsSchema, values, "command line", "usage.invalid");
   } catch (error) {
-    throw asFault(error, "usage.invalid", "read the command line");
+    if (error instanceof Fault) throw error;
+    throw new Fault("usage.invalid", `read the command line: ${argumentErrorText(error)}`, { cause: error });
   }
 }

@@ -1,6 +1,7 @@
 // `sallyport-release add`: stages a file and its description beside the repository until it is
 // signed. [OTA-11] [OTA-12]
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
 import {
   audienceSchema,
@@ -47,12 +48,12 @@ export interface Added {
  */
 export async function addTarget(directory: string, target: string, file: string, description: TargetDescription): Promise<Added> {
   const layout = layoutOf(directory);
-  check(targetNameSchema, target, `target "${target}"`, "usage.invalid");
+  check(targetNameSchema, target, `target ${quoted(target)}`, "usage.invalid");
   const role = target.split("/")[0] ?? "";
   if (description.line.split("/")[0] !== role)
     throw new Fault(
       "usage.invalid",
-      `target "${target}" has the role "${role}", so its line must be "${role}" or "${role}/NAME", got "${description.line}"`,
+      `target "${target}" has the role "${role}", so its line must be "${role}" or "${role}/NAME", got ${quoted(description.line)}`,
     );
   const reach = expectReach(target, description);
   const { targets } = await readRepository(layout);
@@ -82,7 +83,9 @@ export function expectReach(target: string, { audience }: Pick<TargetDescription
   );
   if (reach !== undefined) return reach;
   const why =
-    audience?.tenant === undefined ? "no --audience was given" : `the tenant "${audience.tenant}" only narrows the audience`;
+    audience?.tenant === undefined
+      ? "no --audience was given"
+      : `the tenant ${quoted(audience.tenant)} only narrows the audience`;
   throw new Fault(
     "usage.invalid",
     `target "${target}" would be for no device: ${why}; name devices (device=ID), groups of a tenant (group=G) or everyone`,

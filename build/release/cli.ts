@@ -1,7 +1,6 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
-import { join } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { printableJson, terminalText } from "../../hal/format/text.ts";
+import { argumentErrorText, printableJson, quoted, terminalText } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
@@ -9,11 +8,14 @@ import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
+import { changeKeys, listKeys } from "./key-changes.ts";
+import { makeKeyFile } from "./keys.ts";
 import { checkPayload } from "./payload.ts";
 import { inLocked, places } from "./alone.ts";
 import { publish } from "./publish.ts";
-import { signChanges } from "./sign.ts";
+import { listWaiting, removeSigning, signChanges } from "./sign.ts";
 import { type Draft, findDraft, listDrafts, removeDraft } from "./staged.ts";
+import { outcomeText, roleKeysText, waitingText, warningLines } from "./texts.ts";
 
 const VERSION = "sallyport-release/0.1.0";
 
@@ -95,15 +97,18 @@ const COMMANDS: readonly Command[] = [
   {
     name: "drafts",
     usage: "drafts DIR",
-    help: "Lists what was added and is not signed yet, with whom it would reach.",
+    help: "Lists what was added and is not signed yet, with whom it would reach, drafted changes of keys, and how many signatures each role has that waits for more.",
     options: {},
     args: 1,
-    run: async ([dir = ""]) => {
-      const drafts = await listDrafts(dir);
-      return {
-        value: { drafts },
-        text: drafts.length === 0 ? "there are no drafts" : drafts.map((each) => draftLine(each)).join("\n"),
-      };
+    run: async ([dir = ""], _options, nowMs) => {
+      const [drafts, waiting] = [await listDrafts(dir), await listWaiting(dir, nowMs)];
+      const keys = (await listKeys(dir)).filter(({ draft }) => draft !== undefined);
+      const lines = [
+        ...drafts.map((each) => draftLine(each)),
+        ...keys.map((each) => roleKeysText(each)),
+        ...waiting.map((each) => waitingText(each)),
+      ];
+      return { value: { drafts, keys, waiting }, text: lines.length === 0 ? "there are no drafts" : lines.join("\n") };
     },
   },
   {
@@ -112,7 +117,7 @@ const COMMANDS: readonly Command[] = [
     help: "Shows a draft whole: line, counter, audience, hardware, and the hash of its content.",
     options: {},
     args: 2,
-    run: async ([dir = "", target = ""]) => {
+    run: async ([dir = "", target = ""], _options, nowMs) => {
       const draft = await findDraft(dir, target);
       const { hardware, floorAfterCommit } = draft.custom;
       const text = [
@@ -121,38 +126,69 @@ const COMMANDS: readonly Command[] = [
         ...(floorAfterCommit === undefined ? [] : [`floor     ${floorAfterCommit} after its commit`]),
         `content   ${counted(draft.length, "byte")}, sha256:${draft.sha256}`,
         `file      ${draft.file}`,
+        ...(await listWaiting(dir, nowMs)).flatMap((each) => (target.startsWith(`${each.role}/`) ? [waitingText(each)] : [])),
       ].join("\n");
       return { value: draft, text };
     },
   },
   {
     name: "remove",
-    usage: "remove DIR ROLE/NAME",
-    help: "Removes a draft. What is signed stays.",
+    usage: "remove DIR ROLE/NAME|ROLE",
+    help: "Removes a draft: of a target, or with ROLE alone its change of keys and the signatures on its next version. What is signed stays.",
     options: {},
     args: 2,
     run: async ([dir = "", target = ""]) => {
-      await removeDraft(dir, target);
+      await (target.includes("/") ? removeDraft(dir, target) : removeSigning(dir, target));
       return { value: { removed: target }, text: `removed the draft ${target}` };
     },
   },
   {
     name: "sign",
-    usage: "sign DIR [--role ROLE ...]",
-    help: "Signs the drafts, with the keys in DIR/keys, after checking the result as a device would: what a device would refuse is not written. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days.",
-    options: { role: { type: "string", multiple: true } },
+    usage: "sign DIR [--role ROLE ...|--renew] [--key FILE ...] [--signatures FILE ...] [--root FILE]",
+    help: "Signs the drafts, with the keys in DIR/keys and those of --key, after checking the result as a device would: what a device would refuse is not written. A role that needs the signatures of several people waits in DIR/staged/signing until enough of them have run this command on the same draft; --signatures takes in what one of them signed in a copy of DIR. --root is your own copy of the first root: a DIR that came from others must begin with it. With --role, only these roles are signed again to renew their expiry date, with their own drafts; timestamp and snapshot have none, and expire after 90 days. --renew renews every role that has expired or will within 30 days, and timestamp and snapshot, without any drafts.",
+    options: {
+      role: { type: "string", multiple: true },
+      renew: { type: "boolean" },
+      key: { type: "string", multiple: true },
+      signatures: { type: "string", multiple: true },
+      root: { type: "string" },
+    },
     args: 1,
     run: async ([dir = ""], options, nowMs) => {
-      const signed = await signChanges(dir, options.get("role") ?? [], nowMs);
-      const lines = signed.flatMap(({ role, version, expires, targets }) => [
-        `${role} ${version}, until ${expires}`,
-        ...targets.map(({ target, line, counter, reach }) => `  ${target} (${line} ${counter}), for ${reach}`),
-      ]);
-      const next =
-        signed.length === 0
-          ? "nothing has changed; --role timestamp renews the timestamp"
-          : `next: copy ${join(dir, "repository")} to the hub, without the keys, and run there:\n  sallyport-hub release publish repository`;
-      return { value: { signed }, text: [...lines, next].join("\n") };
+      const outcome = await signChanges(dir, options.get("role") ?? [], nowMs, {
+        keys: options.get("key") ?? [],
+        signatures: options.get("signatures") ?? [],
+        renew: options.has("renew"),
+        root: options.get("root")?.[0],
+      });
+      return { value: outcome, text: outcomeText(dir, outcome) };
+    },
+  },
+  {
+    name: "keygen",
+    usage: "keygen FILE",
+    help: "Makes an Ed25519 key for metadata that only its owner can read, and prints its id and its public half, for sallyport-release keys. An existing file is never overwritten.",
+    options: {},
+    args: 1,
+    run: async ([file = ""]) => {
+      const made = await makeKeyFile(file);
+      return { value: { file, ...made }, text: `key id      ${made.keyid}\npublic key  ${made.publicKey}` };
+    },
+  },
+  {
+    name: "keys",
+    usage: "keys DIR [ROLE [--key PUBLIC|ID ...] [--threshold N]]",
+    help: "Lists which keys may sign each role, and how many of them must. With ROLE it drafts a change: --key names each key that may sign from then on, by its public half (base64, or a file in PEM) or by the id of a key that the role has. A change of a top-level role is signed in root, by enough of the former and of the new keys of root; one of the others in targets.",
+    options: { key: { type: "string", multiple: true }, threshold: { type: "string" } },
+    args: 2,
+    optional: 1,
+    run: async ([dir = "", role], options) => {
+      if (role === undefined) {
+        const keys = await listKeys(dir);
+        return { value: { keys }, text: keys.map((each) => roleKeysText(each)).join("\n") };
+      }
+      const drafted = await changeKeys(dir, role, options.get("key") ?? [], numberOf(options, "threshold"));
+      return { value: drafted, text: `${roleKeysText(drafted)}\nnext: sallyport-release sign ${dir}` };
     },
   },
   {
@@ -165,7 +201,10 @@ const COMMANDS: readonly Command[] = [
       const done = await publish(dir, to, { nowMs, withoutDrafts: options.has("without-drafts") });
       return {
         value: done,
-        text: `published to ${to}: ${counted(done.copied, "file")} copied, timestamp version ${done.timestamp}`,
+        text: [
+          ...warningLines(done.warnings),
+          `published to ${to}: ${counted(done.copied, "file")} copied, timestamp version ${done.timestamp}`,
+        ].join("\n"),
       };
     },
   },
@@ -222,7 +261,7 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
       return 0;
     }
     terminal.err(
-      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command was given" : `there is no command "${argv[0]}"`}\n\n${overview()}`,
+      `sallyport-release: usage.invalid: ${argv[0] === undefined ? "no command was given" : `there is no command ${quoted(argv[0])}`}\n\n${overview()}`,
     );
     return 2;
   }
@@ -261,7 +300,7 @@ function parsed(
     return { args: found.positionals, options: new Map(given) };
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
+    throw new Fault("usage.invalid", argumentErrorText(error), { cause: error });
   }
 }
 
@@ -290,7 +329,7 @@ function partsOf(values: readonly string[]): PartFiles {
     if (part === undefined || file === undefined)
       throw new Fault(
         "usage.invalid",
-        `--part must be ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got "${word}"`,
+        `--part must be ${slotPartSchema.options.map((known) => `${known}=IMAGE`).join(", ")}, got ${quoted(word)}`,
       );
     if (files.has(part)) throw new Fault("usage.invalid", `--part ${part} was given twice`);
     files.set(part, file);
@@ -321,7 +360,7 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
     values.flatMap((word) => (word.startsWith(`${kind}=`) ? [word.slice(kind.length + 1)] : []));
   const unknown = values.find((word) => !/^(everyone|(tenant|device|group)=.+)$/u.test(word));
   if (unknown !== undefined)
-    throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got "${unknown}"`);
+    throw new Fault("usage.invalid", `--audience must be everyone, tenant=T, device=ID or group=G, got ${quoted(unknown)}`);
   const [tenant, ...more] = valuesOf("tenant");
   if (more.length > 0) throw new Fault("usage.invalid", "a target can be for one tenant at most");
   const devices = valuesOf("device");
@@ -337,7 +376,7 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
 function numberOf(options: Options, name: string): number | undefined {
   const text = options.get(name)?.[0];
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got "${text}"`);
+  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got ${quoted(text)}`);
   return Number(text);
 }
 

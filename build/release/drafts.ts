@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { canonicalBytes, signatureOf } from "../../ota/trust/format/index.ts";
+import type { Envelope, Signature } from "../../ota/trust/format/metadata.ts";
 import type { ReleaseSigner } from "./keys.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 
@@ -14,6 +15,7 @@ export const rootDraft = v.looseObject({
   ...common,
   roles: v.looseObject({ root: role, timestamp: role, snapshot: role, targets: role }),
 });
+export type RootDraft = v.InferOutput<typeof rootDraft>;
 export const metaDraft = v.looseObject({
   _type: v.picklist(["snapshot", "timestamp"]),
   ...common,
@@ -56,7 +58,14 @@ export function draftOf<const S extends v.GenericSchema>(schema: S, bytes: Uint8
 
 /** @returns the metadata file of `draft`, signed by `signers`. */
 export function signed(draft: unknown, signers: readonly ReleaseSigner[]): Uint8Array {
+  return envelopeBytes({ signed: draft, signatures: signaturesOf(draft, signers) });
+}
+
+export function signaturesOf(draft: unknown, signers: readonly ReleaseSigner[]): readonly Signature[] {
   const message = canonicalBytes(draft);
-  const signatures = signers.map(({ id, privateKey }) => ({ keyid: id, sig: signatureOf(message, privateKey) }));
+  return signers.map(({ id, privateKey }) => ({ keyid: id, sig: signatureOf(message, privateKey) }));
+}
+
+export function envelopeBytes({ signed: draft, signatures }: Envelope): Uint8Array {
   return Buffer.from(`${JSON.stringify({ signatures, signed: draft }, undefined, 1)}\n`);
 }

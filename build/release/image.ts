@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
@@ -37,7 +38,7 @@ export async function addImage(
   description: TargetDescription,
 ): Promise<AddedImage> {
   if (!target.startsWith("os/"))
-    throw new Fault("usage.invalid", `target "${target}": only targets of the role os consist of parts`);
+    throw new Fault("usage.invalid", `target ${quoted(target)}: only targets of the role os consist of parts`);
   expectReach(target, description);
   const layout = layoutOf(directory);
   await readRepository(layout); // a missing repository is reported before an hour of cutting

@@ -32,13 +32,98 @@ export async function makeSigner(layout: WorkshopLayout, role: string): Promise<
 /** @throws Fault `release.key-unusable`, `release.store-failed`. */
 export async function readSigner(layout: WorkshopLayout, role: string): Promise<ReleaseSigner> {
   const path = keyPath(layout, role);
-  const pem = await getFile(path, KEY_BYTES_MAX);
-  if (pem === undefined)
+  const signer = await signerIn(path, `sign "${role}"`);
+  if (signer !== undefined) return signer;
+  throw new Fault(
+    "release.key-unusable",
+    `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards, or name it with --key`,
+  );
+}
+
+/** Where signatures come from. */
+export interface KeySource {
+  /**
+   * @param keyids of the keys that may sign the role.
+   * @param required false where others have signed already, so that no key may be at hand.
+   * @throws Fault `release.key-unusable` when there is no key at all; `trust.bad-signature` when
+   *   the key in the directory may not sign the role.
+   */
+  signersOf(role: string, keyids: readonly string[], required: boolean): Promise<readonly ReleaseSigner[]>;
+}
+
+/** For a look at what others have signed. */
+export const NO_KEYS: KeySource = { signersOf: async () => [] };
+
+/**
+ * The keys at hand: those that were named, and those in the directory, which are read only for the
+ * role that is signed.
+ */
+export class Keyring implements KeySource {
+  readonly #layout: WorkshopLayout;
+  readonly #named: readonly ReleaseSigner[];
+  readonly #used = new Set<string>();
+
+  private constructor(layout: WorkshopLayout, named: readonly ReleaseSigner[]) {
+    this.#layout = layout;
+    this.#named = named;
+  }
+
+  /** @throws Fault `release.key-unusable`, `release.store-failed`. */
+  static async open(layout: WorkshopLayout, files: readonly string[]): Promise<Keyring> {
+    const named: ReleaseSigner[] = [];
+    for (const file of files) {
+      const signer = await signerIn(file, "sign");
+      if (signer === undefined) throw new Fault("release.key-unusable", `sign: there is no key "${file}"`);
+      named.push(signer);
+    }
+    return new Keyring(layout, named);
+  }
+
+  async signersOf(role: string, keyids: readonly string[], required: boolean): Promise<readonly ReleaseSigner[]> {
+    const path = keyPath(this.#layout, role);
+    const own = await signerIn(path, `sign "${role}"`);
+    const atHand = [...(own === undefined ? [] : [own]), ...this.#named];
+    const able = atHand.filter(({ id }) => keyids.includes(id));
+    for (const { id } of able) this.#used.add(id);
+    if (able.length > 0 || !required || (own === undefined && this.#named.length > 0)) return able;
+    if (own === undefined) return [await readSigner(this.#layout, role)];
     throw new Fault(
-      "release.key-unusable",
-      `sign "${role}": there is no ${path}; put the key there for signing, and remove it afterwards`,
+      "trust.bad-signature",
+      `"${role}" is signed by 0 of the keys that may sign it: ${path} has the key id ${own.id}, expected ${keyids.join(" or ")}`,
     );
-  await expectPrivate(path, `sign "${role}"`);
+  }
+
+  /** @throws Fault `release.key-unusable` for a named key that may sign nothing of what is due. */
+  expectAllUsed(): void {
+    const unused = this.#named.find(({ id }) => !this.#used.has(id));
+    if (unused !== undefined)
+      throw new Fault(
+        "release.key-unusable",
+        `sign with the key ${unused.id}: it may sign nothing that is due; sallyport-release keys DIR lists who may sign what`,
+      );
+  }
+}
+
+/**
+ * A new Ed25519 key, in a file that must not exist yet.
+ * @throws Fault `release.key-unusable`, `release.store-failed`.
+ */
+export async function makeKeyFile(path: string): Promise<{ readonly keyid: string; readonly publicKey: string }> {
+  if ((await getFile(path, KEY_BYTES_MAX)) !== undefined)
+    throw new Fault("release.key-unusable", `make a key "${path}": the file exists, and a key is never overwritten`);
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  await putFile(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), { mode: 0o600 });
+  return {
+    keyid: keyIdOf(tufKeyOf(privateKey)),
+    publicKey: publicKey.export({ format: "der", type: "spki" }).toString("base64"),
+  };
+}
+
+/** @returns undefined when there is no such file. */
+async function signerIn(path: string, action: string): Promise<ReleaseSigner | undefined> {
+  const pem = await getFile(path, KEY_BYTES_MAX);
+  if (pem === undefined) return undefined;
+  await expectPrivate(path, action);
   const privateKey = parseKey(pem, path);
   const key = tufKeyOf(privateKey);
   return { id: keyIdOf(key), key, privateKey };

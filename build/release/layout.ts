@@ -43,3 +43,13 @@ export function keyPath({ keys }: WorkshopLayout, role: string): string {
 export function stagedPath({ staged }: WorkshopLayout, role: string): string {
   return join(staged, `${role}.json`);
 }
+
+/** Other keys and thresholds for roles, which are not signed yet. */
+export function keyChangesPath({ staged }: WorkshopLayout): string {
+  return join(staged, "keys.json");
+}
+
+/** A role's next version, to which signatures are still missing. */
+export function signingPath({ staged }: WorkshopLayout, role: string): string {
+  return join(staged, "signing", `${role}.json`);
+}

@@ -1,6 +1,7 @@
 // The check of a target's content before it is signed: a device would refuse content that it cannot
 // read, and its counter would be used up. [OTA-64] [LCK-1] [OPS-8]
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { MANIFEST_BYTES_MAX } from "../../ota/install/format.ts";
 import { parsePolicy, POLICY_BYTES_MAX } from "../../warden/lockdown/format/index.ts";
 import { parseRoster, ROSTER_BYTES_MAX } from "../../warden/roster/format.ts";
@@ -14,7 +15,7 @@ export async function checkPayload(target: string, file: string): Promise<void> 
   const kind = KINDS.find(({ role }) => target.startsWith(`${role}/`));
   const digest = kind === undefined ? undefined : await digestOf(file);
   if (kind === undefined || digest === undefined) return;
-  const what = `target "${target}": "${file}"`;
+  const what = `target ${quoted(target)}: "${file}"`;
   if (digest.length > kind.bytesMax)
     throw new Fault(
       "usage.invalid",

@@ -5,16 +5,21 @@ import { join } from "node:path";
 import { Fault } from "../../hal/fault.ts";
 import { checkContents } from "../../ota/trust/index.ts";
 import { putCopy, digestOf, getFile } from "./files.ts";
+import { listKeys } from "./key-changes.ts";
 import { layoutOf, metadataPath, publishedAt } from "./layout.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import { isRepository, readRepository, type ReleaseRepository } from "./repository.ts";
+import { listWaiting } from "./sign.ts";
 import { listDrafts } from "./staged.ts";
+import { waitingText } from "./texts.ts";
 import { checkAsClient, contentsIn, fetchFrom } from "./verify.ts";
 
 export interface PublishedRelease {
   readonly to: string;
   readonly copied: number;
   readonly timestamp: number;
+  /** What devices refuse, and refuse already: delegated roles that have expired. [OTA-29] */
+  readonly warnings: readonly string[];
 }
 
 export interface PublishOptions {
@@ -39,7 +44,7 @@ export async function publish(
   const from = layoutOf(directory);
   const repository = await readRepository(from);
   const place = publishedAt(to);
-  if (withoutDrafts !== true) await expectNoDrafts(directory);
+  if (withoutDrafts !== true) await expectNoDrafts(directory, nowMs);
   await checkPlace(directory, to, repository);
   const published = (await isRepository(place)) ? fetchFrom(place) : undefined;
   const checked = await checkAsClient(`publish "${directory}"`, from, { fetch: fetchFrom(from), published, nowMs });
@@ -64,16 +69,29 @@ export async function publish(
   for (const [role, { version }] of [...repository.targets, ["snapshot", repository.snapshot] as const])
     await copy(metadataPath(from, role, version), metadataPath(place, role, version));
   await copy(metadataPath(from, "timestamp", undefined), metadataPath(place, "timestamp", undefined));
-  return { to, copied, timestamp: repository.timestamp.version };
+  const warnings = checked.tolerated.map(({ message }) => message);
+  return { to, copied, timestamp: repository.timestamp.version, warnings };
 }
 
-/** [OTA-26] Somebody who publishes believes that everything that was added goes out. */
-async function expectNoDrafts(directory: string): Promise<void> {
-  const drafts = await listDrafts(directory);
-  if (drafts.length > 0)
+/**
+ * [OTA-26] [OTA-28] Somebody who publishes believes that everything that was added goes out, and
+ * that what was signed has all its signatures.
+ */
+async function expectNoDrafts(directory: string, nowMs: number): Promise<void> {
+  const drafts = (await listDrafts(directory)).map(({ target }) => target);
+  const changes = (await listKeys(directory)).flatMap(({ role, draft }) => (draft === undefined ? [] : [`the keys of ${role}`]));
+  const begun = (await listWaiting(directory, nowMs)).filter(({ progress }) => progress.some(({ signed }) => signed.length > 0));
+  const waiting = begun.map((each) => waitingText(each));
+  const names = [...drafts, ...changes];
+  const are = names.length === 1 ? "is a draft" : "are drafts";
+  const why = [
+    ...(names.length === 0 ? [] : [`${names.join(", ")} ${are} that nobody has signed, or too few`]),
+    ...(waiting.length === 0 ? [] : [`signatures are missing: ${waiting.join("; ")}`]),
+  ];
+  if (why.length > 0)
     throw new Fault(
       "release.refused",
-      `publish "${directory}": ${drafts.map(({ target }) => target).join(", ")} ${drafts.length === 1 ? "is a draft" : "are drafts"} that nobody has signed; sign or remove ${drafts.length === 1 ? "it" : "them"}, or leave ${drafts.length === 1 ? "it" : "them"} behind with --without-drafts`,
+      `publish "${directory}": ${why.join("; ")}; sign or remove what sallyport-release drafts lists, or leave it behind with --without-drafts`,
     );
 }
 

@@ -1,14 +1,14 @@
 // The repository that the timestamp leads to, as a device sees it. Files that an interrupted
 // command left beside it are not part of it.
 import { Fault } from "../../hal/fault.ts";
-import { draftOf, type MetaDraft, metaDraft, rootDraft, type TargetsDraft, targetsDraft } from "./drafts.ts";
+import { draftOf, type MetaDraft, metaDraft, type RootDraft, rootDraft, type TargetsDraft, targetsDraft } from "./drafts.ts";
 import { getFile } from "./files.ts";
 import { type WorkshopLayout, metadataPath } from "./layout.ts";
 import { METADATA_BYTES_MAX, ROOTS_MAX } from "./limits.ts";
 
 export interface ReleaseRepository {
   /** The newest root. */
-  readonly root: ReturnType<typeof readRoot> extends Promise<infer R> ? R : never;
+  readonly root: RootDraft;
   readonly timestamp: MetaDraft;
   readonly snapshot: MetaDraft;
   /** Top-level targets and delegated roles, by name. */

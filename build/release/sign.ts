@@ -1,19 +1,24 @@
-// `sallyport-release sign`: makes staged targets part of the repository. Each file is written
-// before another one refers to it, and the timestamp last: an interruption leaves the old
-// repository or the new one. [OTA-14]
+// `sallyport-release sign`: makes staged targets part of the repository, once enough holders of
+// keys have signed. Each file is written before another one refers to it, and the timestamp last:
+// an interruption leaves the old repository or the new one. [OTA-14] [OTA-28]
 import { basename } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { Fault } from "../../hal/fault.ts";
-import { DELEGATED_ROLES, momentText, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
+import { quoted } from "../../hal/format/text.ts";
+import { DELEGATED_ROLES, TOP_LEVEL_ROLES } from "../../ota/trust/format/index.ts";
+import { momentMs } from "../../ota/trust/format/moment.ts";
 import { checkContents } from "../../ota/trust/index.ts";
-import { type Entries, signed } from "./drafts.ts";
+import { type Progress, progressOf } from "./authority.ts";
+import { expectVouched } from "./before.ts";
+import { envelopeBytes } from "./drafts.ts";
 import { putFile } from "./files.ts";
-import { expiryFrom } from "./init.ts";
-import { readSigner } from "./keys.ts";
-import { type WorkshopLayout, layoutOf, metadataPath } from "./layout.ts";
-import { OFFLINE_EXPIRY_DAYS, ONLINE_EXPIRY_DAYS, ROOT_EXPIRY_DAYS } from "./limits.ts";
+import { dropKeyChanges, readKeyChanges } from "./key-changes.ts";
+import { Keyring, NO_KEYS } from "./keys.ts";
+import { type WorkshopLayout, layoutOf, metadataPath, signingPath } from "./layout.ts";
+import { RENEW_AHEAD_DAYS } from "./limits.ts";
 import { readRepository, type ReleaseRepository } from "./repository.ts";
-import { stagedEntries, unstage } from "./staged.ts";
+import { type Round, runRound } from "./round.ts";
+import { dropWork, envelopeOf, readEnvelope, Signing, type SigningWork, storeWork } from "./signing.ts";
+import { unstage } from "./staged.ts";
 import { checkAsClient, contentsIn, fetchFrom } from "./verify.ts";
 
 export interface Signed {
@@ -32,54 +37,156 @@ export interface SignedTarget {
   readonly reach: string;
 }
 
-type Write = (
-  role: string,
-  draft: { readonly version: number; readonly expires: string; readonly [member: string]: unknown },
-) => Promise<void>;
+/** A role that is signed by some, and waits for others. [OTA-28] */
+export interface Waiting {
+  readonly role: string;
+  readonly version: number;
+  /** By each set of keys that has to sign: for a root the former ones and its own. */
+  readonly progress: readonly Progress[];
+  /** Signatures that were dropped, because the content has changed since. */
+  readonly dropped: number;
+}
+
+export interface SignOutcome {
+  readonly signed: readonly Signed[];
+  readonly waiting: readonly Waiting[];
+  /** What devices refuse, and refuse already: roles that have expired and were left alone. */
+  readonly warnings: readonly string[];
+}
+
+export interface SignOptions {
+  /** Files with keys, besides those in the directory. */
+  readonly keys?: readonly string[];
+  /** Files with signatures that were made in a copy of the directory. */
+  readonly signatures?: readonly string[];
+  /** True: the roles that have expired, or soon will, without their drafts. [OTA-29] */
+  readonly renew?: boolean;
+  /** The signer's own copy of the first root, where the directory came from others. */
+  readonly root?: string | undefined;
+}
+
+const DAY_MS = 86_400_000;
 
 /**
  * Signs the roles with drafts, or only those of `roles`, whose expiry is renewed; then snapshot and
- * timestamp where these changed. [OTA-26]
+ * timestamp where these changed. [OTA-26] A role that has not enough signatures yet waits beside
+ * the repository, and what rests on it waits too. [OTA-28]
  * @returns what was signed, in that order; empty when nothing has changed.
  * @throws Fault `usage.invalid`, `release.*`, `trust.*`. A device would refuse the result, and
  *   nothing was written. [OTA-25]
  */
-export async function signChanges(directory: string, roles: readonly string[], nowMs: number): Promise<readonly Signed[]> {
+export async function signChanges(
+  directory: string,
+  roles: readonly string[],
+  nowMs: number,
+  { keys = [], signatures = [], renew = false, root }: SignOptions = {},
+): Promise<SignOutcome> {
   const layout = layoutOf(directory);
-  const known: readonly string[] = [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES];
-  const unknown = roles.find((role) => !known.includes(role));
-  if (unknown !== undefined) throw new Fault("usage.invalid", `there is no role "${unknown}"; the roles are ${known.join(", ")}`);
-
+  for (const role of roles) expectRole(role);
   const repository = await readRepository(layout);
-  const files: { readonly path: string; readonly name: string; readonly bytes: Uint8Array }[] = [];
-  const signedRoles: Omit<Signed, "targets">[] = [];
-  const write: Write = async (role, draft) => {
-    const bytes = signed(draft, [await readSigner(layout, role)]);
-    const path = metadataPath(layout, role, role === "timestamp" ? undefined : draft.version);
-    files.push({ path, name: basename(path), bytes });
-    signedRoles.push({ role, version: draft.version, expires: draft.expires });
-  };
-  const offline = (days: number) => ({ signedAt: momentText(nowMs), expires: expiryFrom(nowMs, days) });
+  await expectVouched(layout, repository, root);
+  const keyring = await Keyring.open(layout, keys);
+  const signing = await Signing.open(layout, keyring, nowMs, signatures);
+  const named = renew ? [...roles, ...dueRoles(repository, nowMs)] : roles;
+  const round = await runRound(layout, repository, { signing, roles: named, withDrafts: !renew });
+  keyring.expectAllUsed();
+  signing.expectAllBroughtUsed();
+  return await settle(layout, round, nowMs);
+}
 
-  if (roles.includes("root"))
-    await write("root", { ...repository.root, version: repository.root.version + 1, ...offline(ROOT_EXPIRY_DAYS) });
-  const changed = await changedTargets(layout, repository, roles);
-  for (const { role, targets } of changed) {
-    const before = repository.targets.get(role);
-    if (before !== undefined)
-      await write(role, { ...before, version: before.version + 1, ...offline(OFFLINE_EXPIRY_DAYS), targets });
-  }
-  await writeOnline(repository, signedRoles, roles, expiryFrom(nowMs, ONLINE_EXPIRY_DAYS), write);
-  if (files.length === 0) return [];
-  const fresh = await checkSigned(
-    layout,
-    files,
-    changed.flatMap(({ drafts }) => drafts),
-    nowMs,
-  );
+/** Roles that have expired or soon will, and those that are renewed anyway. */
+function dueRoles({ root, targets }: ReleaseRepository, nowMs: number): readonly string[] {
+  const untilMs = nowMs + RENEW_AHEAD_DAYS * DAY_MS;
+  const due = [["root", root] as const, ...targets].filter(([, { expires }]) => momentMs(expires) <= untilMs);
+  return [...due.map(([role]) => role), "snapshot", "timestamp"];
+}
+
+/** Writes what is complete into the repository, and what is not beside it. */
+async function settle(
+  layout: WorkshopLayout,
+  { finished, waiting, drafts, idle, idleChanges }: Round,
+  nowMs: number,
+): Promise<SignOutcome> {
+  const files = finished.map((work) => {
+    const { role, draft } = work;
+    const path = metadataPath(layout, role, role === "timestamp" ? undefined : draft.version);
+    return { path, name: basename(path), bytes: envelopeBytes(envelopeOf(work)) };
+  });
+  const { targets, warnings } =
+    files.length === 0
+      ? { targets: [], warnings: [] }
+      : await checkSigned(
+          layout,
+          files,
+          finished.flatMap(({ role }) => drafts.get(role) ?? []),
+          nowMs,
+        );
   for (const { path, bytes } of files) await putFile(path, bytes);
-  for (const { role } of changed) await unstage(layout, role);
-  return signedRoles.map((each) => ({ ...each, targets: fresh.filter(({ target }) => target.startsWith(`${each.role}/`)) }));
+  for (const { role } of finished) {
+    if (drafts.has(role)) await unstage(layout, role);
+    await dropWork(layout, role);
+  }
+  for (const role of idle) await unstage(layout, role);
+  await dropKeyChanges(layout, [...settledChanges(finished), ...idleChanges]);
+  for (const { work } of waiting) await storeWork(layout, work);
+  return {
+    signed: finished.map(({ role, draft: { version, expires } }) => ({
+      role,
+      version,
+      expires,
+      targets: targets.filter(({ target }) => target.startsWith(`${role}/`)),
+    })),
+    waiting: waiting.map((each) => asWaiting(each)),
+    warnings,
+  };
+}
+
+/**
+ * [OTA-28] How far the drafts are that wait for the signatures of several people.
+ * @throws Fault `release.*`, `trust.*`.
+ */
+export async function listWaiting(directory: string, nowMs: number): Promise<readonly Waiting[]> {
+  const layout = layoutOf(directory);
+  const signing = await Signing.open(layout, NO_KEYS, nowMs, []);
+  const { waiting } = await runRound(layout, await readRepository(layout), { signing, roles: [], withDrafts: true });
+  return waiting
+    .map((each) => asWaiting(each))
+    .filter(
+      ({ progress, dropped }) => dropped > 0 || progress.some(({ signed, threshold }) => threshold > 1 || signed.length > 0),
+    );
+}
+
+/**
+ * Removes the change of keys of a role, and the signatures on its next version.
+ * @throws Fault `usage.invalid` when there is neither; `release.*`.
+ */
+export async function removeSigning(directory: string, role: string): Promise<void> {
+  const layout = layoutOf(directory);
+  const isChanged = (await readKeyChanges(layout))[role] !== undefined;
+  if (!isChanged && (await readEnvelope(signingPath(layout, expectRole(role)))) === undefined)
+    throw new Fault(
+      "usage.invalid",
+      `"${role}" has neither a drafted change of keys nor signatures; sallyport-release drafts ${directory} lists all`,
+    );
+  await dropKeyChanges(layout, [role]);
+  await dropWork(layout, role);
+}
+
+function asWaiting({ work, authorities }: Round["waiting"][number]): Waiting {
+  const progress = authorities.map((authority) => progressOf(envelopeOf(work), authority));
+  return { role: work.role, version: work.draft.version, progress, dropped: work.dropped };
+}
+
+function expectRole(role: string): string {
+  const known: readonly string[] = [...TOP_LEVEL_ROLES, ...DELEGATED_ROLES];
+  if (known.includes(role)) return role;
+  throw new Fault("usage.invalid", `there is no role ${quoted(role)}; the roles are ${known.join(", ")}`);
+}
+
+/** Roles whose keys were changed by what is complete. */
+function settledChanges(finished: readonly SigningWork[]): readonly string[] {
+  const done = finished.map(({ role }) => role);
+  return [...(done.includes("root") ? TOP_LEVEL_ROLES : []), ...(done.includes("targets") ? DELEGATED_ROLES : [])];
 }
 
 /**
@@ -91,9 +198,9 @@ async function checkSigned(
   files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
   drafts: readonly string[],
   nowMs: number,
-): Promise<readonly SignedTarget[]> {
+): Promise<{ readonly targets: readonly SignedTarget[]; readonly warnings: readonly string[] }> {
   const fetch = fetchFrom(layout, new Map(files.map(({ name, bytes }) => [name, bytes])));
-  const { listing, targets } = await checkAsClient(`sign "${layout.directory}"`, layout, {
+  const { listing, targets, tolerated } = await checkAsClient(`sign "${layout.directory}"`, layout, {
     fetch,
     published: fetchFrom(layout),
     nowMs,
@@ -104,42 +211,13 @@ async function checkSigned(
     fresh.map(({ target }) => target),
     contentsIn(layout),
   );
-  return fresh.map(({ target, custom, reach }) => ({ target: target.path, line: custom.line, counter: custom.counter, reach }));
-}
-
-/**
- * Roles with drafts, or those of `roles`. A draft that is signed already is not new: the last
- * `sign` was interrupted at its very end. [OTA-26]
- */
-async function changedTargets(
-  layout: WorkshopLayout,
-  { targets }: ReleaseRepository,
-  roles: readonly string[],
-): Promise<readonly { readonly role: string; readonly targets: Entries; readonly drafts: readonly string[] }[]> {
-  const changed: { role: string; targets: Entries; drafts: readonly string[] }[] = [];
-  for (const [role, before] of targets) {
-    if (roles.length > 0 && !roles.includes(role)) continue;
-    const staged = await stagedEntries(layout, role);
-    const entries = { ...before.targets, ...staged };
-    if (roles.includes(role) || !isDeepStrictEqual(entries, before.targets))
-      changed.push({ role, targets: entries, drafts: Object.keys(staged) });
-    else await unstage(layout, role);
-  }
-  return changed;
-}
-
-async function writeOnline(
-  { snapshot, timestamp }: ReleaseRepository,
-  signedRoles: readonly Omit<Signed, "targets">[],
-  roles: readonly string[],
-  expires: string,
-  write: Write,
-): Promise<void> {
-  const below = signedRoles.filter(({ role }) => role !== "root");
-  const newSnapshot = below.length > 0 || roles.includes("snapshot");
-  const meta = { ...snapshot.meta, ...Object.fromEntries(below.map(({ role, version }) => [`${role}.json`, { version }])) };
-  const version = snapshot.version + (newSnapshot ? 1 : 0);
-  if (newSnapshot) await write("snapshot", { ...snapshot, version, expires, meta });
-  if (newSnapshot || roles.includes("timestamp"))
-    await write("timestamp", { ...timestamp, version: timestamp.version + 1, expires, meta: { "snapshot.json": { version } } });
+  return {
+    targets: fresh.map(({ target, custom, reach }) => ({
+      target: target.path,
+      line: custom.line,
+      counter: custom.counter,
+      reach,
+    })),
+    warnings: tolerated.map(({ message }) => message),
+  };
 }

@@ -2,6 +2,7 @@
 // `sign` takes them. [OTA-26]
 import { rm } from "node:fs/promises";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import {
@@ -62,7 +63,7 @@ export async function listDrafts(directory: string): Promise<readonly Draft[]> {
  *   is missing or not what was added.
  */
 export async function findDraft(directory: string, target: string): Promise<Draft> {
-  check(targetNameSchema, target, `target "${target}"`, "usage.invalid");
+  check(targetNameSchema, target, `target ${quoted(target)}`, "usage.invalid");
   const draft = (await listDrafts(directory)).find((each) => each.target === target);
   if (draft === undefined)
     throw new Fault("usage.invalid", `there is no draft "${target}"; sallyport-release drafts ${directory} lists all`);
@@ -81,25 +82,26 @@ export async function findDraft(directory: string, target: string): Promise<Draf
  */
 export async function removeDraft(directory: string, target: string): Promise<void> {
   const layout = layoutOf(directory);
-  check(targetNameSchema, target, `target "${target}"`, "usage.invalid");
+  check(targetNameSchema, target, `target ${quoted(target)}`, "usage.invalid");
   const [role = ""] = target.split("/");
   const { [target]: removed, ...others } = await stagedEntries(layout, role);
   if (removed === undefined)
     throw new Fault("usage.invalid", `there is no draft "${target}"; sallyport-release drafts ${directory} lists all`);
   const { targets } = await readRepository(layout);
   await (Object.keys(others).length === 0
-    ? removeFile(stagedPath(layout, role))
+    ? removeStaged(stagedPath(layout, role))
     : putFile(stagedPath(layout, role), Buffer.from(JSON.stringify(others))));
   if (targets.get(role)?.targets[target]?.hashes.sha256 !== removed.hashes.sha256)
-    await removeFile(targetPath(layout, target, removed.hashes.sha256));
+    await removeStaged(targetPath(layout, target, removed.hashes.sha256));
 }
 
 /** The role's drafts were signed. @throws Fault `release.store-failed`. */
 export async function unstage(layout: WorkshopLayout, role: string): Promise<void> {
-  await removeFile(stagedPath(layout, role));
+  await removeStaged(stagedPath(layout, role));
 }
 
-async function removeFile(path: string): Promise<void> {
+/** @throws Fault `release.store-failed`. */
+export async function removeStaged(path: string): Promise<void> {
   try {
     await rm(path, { force: true });
   } catch (error) {

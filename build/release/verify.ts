@@ -43,7 +43,7 @@ export async function checkAsClient(
     return await checkRepository({ root, fetch, nowMs }, published);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    const hint = error.code === "trust.expired" ? "; sallyport-release sign --role ROLE renews a role" : "";
+    const hint = error.code === "trust.expired" ? "; sallyport-release sign --renew renews what has expired" : "";
     throw new Fault(error.code, `${action}: a device would refuse it: ${error.message}${hint}`, { cause: error });
   }
 }

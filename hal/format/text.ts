@@ -4,11 +4,13 @@
 /**
  * Code points that move the cursor, end a line or hide text: controls (C0, DEL, C1), format
  * characters (zero-width, bidirectional, tags; Unicode TR 36), line and paragraph separators,
- * private use and unassigned ones. The zero-width joiner is among them: it can hide a difference
- * between two names, so an emoji that is joined from several reads as its parts with `?` between
- * them. That loss is accepted, because these texts are evidence and not decoration.
+ * private use and unassigned ones, and what shows nothing by itself: variation selectors, fillers
+ * and joiners (Default_Ignorable_Code_Point, UAX 44), and the blank Braille pattern. The zero-width
+ * joiner is among them: it can hide a difference between two names, so an emoji that is joined from
+ * several reads as its parts with `?` between them. That loss is accepted, because these texts are
+ * evidence and not decoration.
  */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{DI}\u2800]/gu;
 
 /**
  * Whether a message may quote the input. `withheld` is for files that another user may have put
@@ -75,6 +77,19 @@ export function singleLine(text: string, unitsMax: number): string {
 export function quoted(text: string, unitsMax = 64): string {
   const shown = printable(text, unitsMax).replaceAll('"', "'");
   return text.length > unitsMax ? `"${shown}..."` : `"${shown}"`;
+}
+
+/** Longer than what node:util says about an argument of 64 characters, which it quotes twice. */
+const ARGUMENT_ERROR_UNITS_MAX = 288;
+const ARGUMENT_ERROR_UNITS = 80;
+
+/**
+ * [STA-33] What `parseArgs` of node:util says about a command line. It quotes a wrong argument
+ * whole, and an argument may have 128 KiB.
+ */
+export function argumentErrorText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.length > ARGUMENT_ERROR_UNITS_MAX ? `${printable(text, ARGUMENT_ERROR_UNITS)}...` : text;
 }
 
 /**

@@ -2,7 +2,7 @@
 // 78 configuration (sysexits.h, EX_CONFIG). The programs of a device share it.
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../fault.ts";
-import { printable, printableJson } from "../format/text.ts";
+import { argumentErrorText, printable, printableJson } from "../format/text.ts";
 import { readConfigFile } from "./files/index.ts";
 
 /** systemd splits lines above 48 KiB (journald.conf(5), LineMax); a stack has a few KiB. */
@@ -144,7 +144,7 @@ function parseCommand(argv: readonly string[], configFile: string): Command {
     if (values.help) return "help";
     return values.version ? "version" : { file: values.config, checkOnly: values["check-config"] };
   } catch (error) {
-    throw asFault(error, "usage.invalid", "read the command line");
+    throw new Fault("usage.invalid", `read the command line: ${argumentErrorText(error)}`, { cause: error });
   }
 }
 

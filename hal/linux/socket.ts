@@ -4,6 +4,9 @@ import { lstat, unlink } from "node:fs/promises";
 import type { Server } from "node:net";
 import { asFault, Fault } from "../fault.ts";
 
+/** sun_path of Linux without its final NUL, unix(7). */
+const PATH_BYTES_MAX = 107;
+
 /**
  * Call this only with the state lock held: an existing socket then belongs to a dead process and is
  * removed.
@@ -13,6 +16,8 @@ import { asFault, Fault } from "../fault.ts";
  *   be bound.
  */
 export async function listenUnix(server: Server, path: string, mode: number): Promise<void> {
+  if (Buffer.byteLength(path) > PATH_BYTES_MAX)
+    throw new Fault("socket.listen-failed", `listen on "${path}": the path of a socket has at most ${PATH_BYTES_MAX} bytes`);
   await removeStale(path);
   await bind(server, path, mode);
 }

@@ -1,7 +1,6 @@
 // Enrolment over Secure Transport: RFC 7030 as RFC 8951 corrects it. [ID-7] [ID-9]
-import { TLSSocket } from "node:tls";
 import type { X509Certificate } from "node:crypto";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import { Fault } from "../../hal/fault.ts";
 import { der, encodeCertsOnly } from "../../provisioning/x509/format/index.ts";
 import { OID } from "../authority/index.ts";
@@ -14,7 +13,10 @@ import {
   reenrol,
   REFUSALS,
 } from "../devices/index.ts";
+import { ENROLMENTS_BURST, ENROLMENTS_PER_S } from "../limits.ts";
+import { Pace } from "../pace.ts";
 import { decodeBody, encodeBody } from "./base64.ts";
+import { shownBy } from "./requester.ts";
 import { sendTextErrors, textError } from "./text-errors.ts";
 
 export interface EstRouteOptions {
@@ -26,11 +28,15 @@ export interface EstRouteOptions {
 
 const BASE = "/.well-known/est";
 const BUSY_RETRY_S = 300;
+/** For requests that come faster than their pace. */
+const HURRIED_RETRY_S = 10;
 
 /** RFC 7030 section 4.5.2, as RFC 8951 writes it: a P-256 key, ecdsa-with-SHA256. */
 const CSR_ATTRIBUTES = der.encode(der.sequence(der.sequence(OID.ecPublicKey, der.setOf(OID.prime256v1)), OID.ecdsaWithSha256));
 
 export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS }: EstRouteOptions): void {
+  // [TUN-25] By id and the key that signed the request: nobody else can use up a device's pace.
+  const keys = new Pace({ burst: ENROLMENTS_BURST, perSecond: ENROLMENTS_PER_S });
   server.get(`${BASE}/cacerts`, (_request, reply) =>
     send(reply, "application/pkcs7-mime", encodeCertsOnly([context.issuer.certificate.raw])),
   );
@@ -38,11 +44,12 @@ export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS
 
   server.post(`${BASE}/simpleenroll`, async (request, reply) => {
     const asked = readRequest(decodeBody(request.body));
+    if (!keys.take(`${asked.id} ${asked.fingerprint}`)) return tooOften(reply);
     return answer(reply, await enrol(context, asked, request.ip, Date.now()), retryAfterS);
   });
 
   server.post(`${BASE}/simplereenroll`, async (request, reply) => {
-    const admission = await judge(peerOf(request));
+    const admission = await judge(shownBy(request.raw.socket));
     if (!admission.admitted) {
       context.journal("enrolment.refused", undefined, {
         reason: admission.reason,
@@ -55,8 +62,13 @@ export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS
     const asked = readRequest(decodeBody(request.body));
     if (asked.id !== admission.deviceId)
       throw new Fault("enrol.mismatch", `the request is for "${asked.id}", but the certificate is for "${admission.deviceId}"`);
+    if (!keys.take(`${asked.id} ${asked.fingerprint}`)) return tooOften(reply);
     return answer(reply, await reenrol(context, asked, admission.serial, request.ip, Date.now()), retryAfterS);
   });
+}
+
+function tooOften(reply: FastifyReply): FastifyReply {
+  return textError(reply.header("retry-after", String(HURRIED_RETRY_S)), 429, "this key asks too often; try again later");
 }
 
 function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number): FastifyReply {
@@ -75,6 +87,9 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
     case "busy":
       reply.header("retry-after", String(BUSY_RETRY_S));
       return textError(reply, 503, "this id has too many valid certificates; try again later");
+    case "crowded":
+      reply.header("retry-after", String(HURRIED_RETRY_S));
+      return textError(reply, 503, "too many new requests from this address; try again later");
     case "paced":
       reply.header("retry-after", String(Math.ceil(outcome.retryAfterMs / 1000)));
       return textError(reply, 429, "this device got a certificate a moment ago; ask again after a tenth of its life");
@@ -87,9 +102,4 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
 /** RFC 8951 section 3.1: the header has no effect any more, but older clients expect it. */
 function send(reply: FastifyReply, type: string, bytes: Uint8Array): FastifyReply {
   return reply.header("content-transfer-encoding", "base64").type(type).send(encodeBody(bytes));
-}
-
-function peerOf(request: FastifyRequest): X509Certificate | undefined {
-  const { socket } = request.raw;
-  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
 }

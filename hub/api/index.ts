@@ -18,13 +18,15 @@ import {
   HTTP_REQUESTS_PER_S,
   HTTP_TIMEOUTS_CHECK_MS,
   HTTP_UNPROVEN_MAX,
+  REPOSITORY_REQUESTS_BURST,
+  REPOSITORY_REQUESTS_PER_S,
 } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
-import { sourceOf } from "../source.ts";
 import type { Trouble } from "../troubles.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
+import { createRequesterOf, type Requesting } from "./requester.ts";
 import { timeRoute } from "./time.ts";
 import { sendTextErrors, textError } from "./text-errors.ts";
 
@@ -55,6 +57,7 @@ export interface Api {
 }
 
 const URL_CHARACTERS_MAX = 128;
+const STORE_FAULTS: ReadonlySet<string> = new Set(["hub.store-failed", "hub.store-conflict"]);
 
 /** @throws Fault `hub.listen-failed`. */
 export async function startApi(options: ApiOptions): Promise<Api> {
@@ -66,12 +69,13 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     headersTimeout: HTTP_REQUEST_MS_MAX,
     connectionsCheckingInterval: HTTP_TIMEOUTS_CHECK_MS,
   });
-  guardConnections(https, {
+  const gate = guardConnections(https, {
     service: "est",
     unprovenMax: HTTP_UNPROVEN_MAX,
     provenMax: HTTP_PROVEN_MAX,
     authority: context.issuer.certificate,
     journal: context.journal,
+    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
   });
   https.keepAliveTimeout = 5000;
   const server: FastifyInstance = fastify({
@@ -81,21 +85,30 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   });
   setBodyParsers(server);
   setErrorHandlers(server, onFault);
-  setPace(server, context.journal);
+  const requesterOf = createRequesterOf(context.issuer.certificate);
+  setPace(server, requesterOf, context.journal);
   server.get("/healthz", (_request, reply) => health(reply, options.troubles()));
   estRoutes(server, options);
   timeRoute(server, options.time);
   repositoryRoutes(server, {
     directory: options.repository,
     prefix: REPOSITORY_PREFIX,
-    ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
+    requesterOf,
   });
   try {
     await server.listen({ host: listen, port });
   } catch (error) {
     throw asFault(error, "hub.listen-failed", `listen for EST on ${listen}:${port}`);
   }
-  return { port: portOf(https), renew: (renewed) => https.setSecureContext(tls(renewed)), stop: async () => server.close() };
+  return {
+    port: portOf(https),
+    renew: (renewed) => https.setSecureContext(tls(renewed)),
+    stop: async () => {
+      const closed = server.close();
+      gate.stop();
+      await closed;
+    },
+  };
 }
 
 /** [STA-40] Anybody may ask, so the answer names the kind of trouble and no paths. */
@@ -105,15 +118,17 @@ function health(reply: FastifyReply, troubles: readonly Trouble[]): FastifyReply
   return textError(reply, 503, `trouble: ${codes}; sallyport-hub alerts says more`);
 }
 
-/** [TUN-23] Files of the repository are bounded by their own shares: they cost little. */
-function setPace(server: FastifyInstance, journal: JournalWriter): void {
-  const pace = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
+/** [TUN-25] Files of the repository have a pace of their own: a release has thousands of chunks. */
+function setPace(server: FastifyInstance, requesterOf: (request: Requesting) => string, journal: JournalWriter): void {
+  const requests = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
+  const files = new Pace({ burst: REPOSITORY_REQUESTS_BURST, perSecond: REPOSITORY_REQUESTS_PER_S });
   server.addHook("onRequest", (request, reply, done) => {
-    const source = sourceOf(request.ip);
-    if (request.url.startsWith(`${REPOSITORY_PREFIX}/`) || pace.take(source)) return done();
-    journal("connection.crowded", undefined, { service: "est", over: "requests", from: source });
+    const requester = requesterOf(request);
+    const isFile = request.url.startsWith(`${REPOSITORY_PREFIX}/`);
+    if ((isFile ? files : requests).take(requester)) return done();
+    journal("connection.crowded", undefined, { service: "est", over: isFile ? "files" : "requests", from: requester });
     reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
-    return textError(reply, 503, "too many requests from this address; try again later");
+    return textError(reply, 503, "too many requests from this device or address; try again later");
   });
 }
 
@@ -139,7 +154,15 @@ function setErrorHandlers(server: FastifyInstance, onFault: (fault: Fault) => vo
     if (status === 415)
       return textError(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
     if (status !== undefined && status >= 400 && status < 500) return textError(reply, status, "the request could not be read");
-    onFault(asFault(error, "hub.store-failed", "answer a request"));
+    const fault = asFault(error, "hub.store-failed", "answer a request");
+    onFault(fault);
+    // [TUN-27] The device asks again: then the disk may have room, or the store's thread runs.
+    if (STORE_FAULTS.has(fault.code))
+      return textError(
+        reply.header("retry-after", String(HTTP_BUSY_RETRY_S)),
+        503,
+        "the hub cannot use its store; try again later",
+      );
     return textError(reply, 500, "the hub failed; its operator finds the reason in the hub's output");
   });
 }

@@ -5,6 +5,7 @@ import { type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import type { FileOps } from "../../hal/linux/files/index.ts";
 import {
   CERTIFICATE_LIFE_MS_DEFAULT,
+  CERTIFICATE_LIFE_MS_MIN,
   formatSettings,
   lockState,
   makeStateDirectory,
@@ -91,10 +92,11 @@ function expectNoHub(state: string): void {
 }
 
 /**
- * [ID-24] What `serve` overrides is held to the bounds of what `init` writes down.
+ * [ID-24] A life that a running hub is given is held to the bounds of what `init` writes down.
+ * @param minMs undefined for the shortest life that devices can renew in time.
  * @throws Fault `config.invalid`.
  */
-export function checkCertificateLife(lifeMs: number | undefined): number | undefined {
-  if (lifeMs === undefined) return undefined;
-  return check(settingsSchema.entries.certificateLifeMs, lifeMs, "--certificate-life", "config.invalid");
+export function checkCertificateLife(lifeMs: number | undefined, minMs = CERTIFICATE_LIFE_MS_MIN): void {
+  if (lifeMs === undefined || (lifeMs >= minMs && minMs < CERTIFICATE_LIFE_MS_MIN)) return;
+  check(settingsSchema.entries.certificateLifeMs, lifeMs, "the certificate life", "config.invalid");
 }

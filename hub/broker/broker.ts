@@ -10,7 +10,7 @@ import { type DeviceId } from "../../hal/format/identity.ts";
 import type { KeyAndCertificate } from "../authority/index.ts";
 import type { DeviceAdmission } from "../devices/index.ts";
 import { encodeMessage, type HubInbox } from "../inbox/index.ts";
-import { guardConnections } from "../gate.ts";
+import { guardConnections, type GuardedConnections } from "../gate.ts";
 import type { JournalWriter } from "../journal.ts";
 import {
   MQTT_CONNECT_BYTES_MAX,
@@ -23,7 +23,6 @@ import {
   MQTT_PROVEN_MAX,
   MQTT_SUBSCRIBE_BYTES_MAX,
   MQTT_UNPROVEN_MAX,
-  WRITE_PROGRESS_MS_MAX,
 } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { sourceOf } from "../source.ts";
@@ -137,6 +136,7 @@ class TlsBroker implements Broker {
   readonly #sockets = new Set<TLSSocket>();
   readonly #pace = new Pace({ burst: MQTT_PACKETS_BURST, perSecond: MQTT_PACKETS_PER_S });
   readonly #server: Server;
+  readonly #gate: GuardedConnections;
 
   constructor(options: BrokerOptions, { aedes, connections, sessions, deliveries }: BrokerParts) {
     this.#options = options;
@@ -145,12 +145,13 @@ class TlsBroker implements Broker {
     this.#sessions = sessions;
     this.#deliveries = deliveries;
     this.#server = createServer({ ...this.#tls(options.server), ALPNProtocols: ["mqtt"] });
-    guardConnections(this.#server, {
+    this.#gate = guardConnections(this.#server, {
       service: "mqtt",
       unprovenMax: MQTT_UNPROVEN_MAX,
       provenMax: MQTT_PROVEN_MAX,
       authority: options.authority,
       journal: options.journal,
+      ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
     });
     // After the gate, which may have ended it.
     this.#server.on("secureConnection", (socket: TLSSocket) => {
@@ -211,6 +212,7 @@ class TlsBroker implements Broker {
   async stop(): Promise<void> {
     this.#sessions.endAll(STOPPING);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#gate.stop();
     await new Promise<void>((resolve) => this.#aedes.close(resolve));
     for (const socket of this.#sockets) socket.destroySoon();
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, CLOSE_MS_MAX))]);
@@ -241,19 +243,15 @@ class TlsBroker implements Broker {
     if (socket.destroyed) return;
     const connection = createClientConnection(socket, admission);
     const paced = admission.admitted ? admission.deviceId : `from ${sourceOf(connection.address)}`;
-    const stream = createBoundedStream(
-      socket,
-      { ...FRAMING, progressMs: this.#options.progressMs ?? WRITE_PROGRESS_MS_MAX },
-      {
-        refused: (bytes, filters) => {
-          connection.endReason ??= filters === undefined ? "packet too large" : "too many filters";
-          const deviceId = connection.admission.admitted ? connection.admission.deviceId : undefined;
-          this.#options.journal("packet.refused", deviceId, { bytes, filters, address: connection.address });
-        },
-        read: (packets, bytes) => this.#pace.charge(paced, packets + Math.floor(bytes / 1024)),
-        acknowledged: (messageId) => this.#deliveries.acknowledge(connection, messageId),
+    const stream = createBoundedStream(socket, FRAMING, {
+      refused: (bytes, filters) => {
+        connection.endReason ??= filters === undefined ? "packet too large" : "too many filters";
+        const deviceId = connection.admission.admitted ? connection.admission.deviceId : undefined;
+        this.#options.journal("packet.refused", deviceId, { bytes, filters, address: connection.address });
       },
-    );
+      read: (packets, bytes) => this.#pace.charge(paced, packets + Math.floor(bytes / 1024)),
+      acknowledged: (messageId) => this.#deliveries.acknowledge(connection, messageId),
+    });
     this.#connections.set(stream, connection);
     this.#aedes.handle(stream);
   }

@@ -7,14 +7,22 @@ export type Framing =
   | { readonly at: "length"; readonly packets: number; readonly type: number; readonly length: number; readonly shift: number }
   /**
    * `id`: for a PUBACK, the part of its packet identifier that was read. `filters`: for a SUBSCRIBE
-   * or UNSUBSCRIBE, what was read of its list.
+   * or UNSUBSCRIBE, how far its list was counted.
    */
   | { readonly at: "body"; readonly packets: number; readonly left: number; readonly id?: number; readonly filters?: FilterList };
 
+/** A list of filters is counted while it comes, and nothing of it is kept. [STA-31] */
 interface FilterList {
-  readonly bytes: Uint8Array;
+  /** Of the whole packet. */
+  readonly bytes: number;
   /** Bytes after each filter: SUBSCRIBE has one for its options. */
   readonly optionBytes: number;
+  /** Filters that have begun. */
+  readonly count: number;
+  /** Bytes before the next filter begins. */
+  readonly skip: number;
+  /** The first byte of a filter's length, when it was read and the second one was not. */
+  readonly high?: number;
 }
 
 export const FRAMING_START: Framing = { at: "type", packets: 0 };
@@ -68,7 +76,8 @@ export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits)
         if (length > bytesMax(state.packets, optionBytes, limits)) return { refused: length };
         const packets = state.packets + 1;
         const id = state.type === PUBACK && length === PUBACK_BYTES ? { id: 0 } : {};
-        const filters = optionBytes === undefined ? {} : { filters: { bytes: new Uint8Array(), optionBytes } };
+        const filters =
+          optionBytes === undefined ? {} : { filters: { bytes: length, optionBytes, count: 0, skip: PACKET_ID_BYTES } };
         state = length === 0 ? { at: "type", packets } : { at: "body", packets, left: length, ...id, ...filters };
         break;
       }
@@ -77,16 +86,10 @@ export function next(framing: Framing, chunk: Uint8Array, limits: FramingLimits)
         const { packets, left } = state;
         const id =
           state.id === undefined ? undefined : chunk.subarray(at, at + taken).reduce((sum, byte) => sum * 256 + byte, state.id);
-        const filters = state.filters && {
-          ...state.filters,
-          bytes: Buffer.concat([state.filters.bytes, chunk.subarray(at, at + taken)]),
-        };
+        const filters = state.filters && countFilters(state.filters, chunk.subarray(at, at + taken), limits.filtersMax);
+        if (filters !== undefined && filters.count > limits.filtersMax) return { refused: filters.bytes, filters: filters.count };
         at += taken;
         if (taken === left && id !== undefined) acknowledged.push(id);
-        if (taken === left && filters !== undefined) {
-          const count = countFilters(filters, limits.filtersMax);
-          if (count > limits.filtersMax) return { refused: filters.bytes.byteLength, filters: count };
-        }
         state =
           taken === left
             ? { at: "type", packets }
@@ -103,10 +106,26 @@ function bytesMax(packets: number, optionBytes: number | undefined, limits: Fram
   return optionBytes === undefined ? limits.packetBytesMax : limits.subscribeBytesMax;
 }
 
-/** @returns how many filters there are, or one more than `countMax`. */
-function countFilters({ bytes, optionBytes }: FilterList, countMax: number): number {
-  let count = 0;
-  for (let at = PACKET_ID_BYTES; at < bytes.byteLength && count <= countMax; count++)
-    at += 2 + (bytes[at] ?? 0) * 256 + (bytes[at + 1] ?? 0) + optionBytes;
-  return count;
+/** Goes on counting in `bytes`, and ends with one filter more than `countMax`. */
+function countFilters(list: FilterList, bytes: Uint8Array, countMax: number): FilterList {
+  let { count, skip, high } = list;
+  for (let at = 0; at < bytes.byteLength && count <= countMax;) {
+    if (skip > 0) {
+      const skipped = Math.min(skip, bytes.byteLength - at);
+      skip -= skipped;
+      at += skipped;
+      continue;
+    }
+    const byte = bytes[at] ?? 0;
+    at += 1;
+    if (high === undefined) {
+      high = byte;
+      count += 1;
+    } else {
+      skip = high * 256 + byte + list.optionBytes;
+      high = undefined;
+    }
+  }
+  const { high: _before, ...rest } = list;
+  return { ...rest, count, skip, ...(high !== undefined && { high }) };
 }

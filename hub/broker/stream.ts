@@ -19,28 +19,15 @@ export interface StreamObserver {
   acknowledged(messageId: number): void;
 }
 
-export interface StreamLimits extends FramingLimits {
-  /** A peer that takes nothing of what is sent to it for so long is cut off. */
-  readonly progressMs: number;
-}
-
-export function createBoundedStream(socket: TLSSocket, limits: StreamLimits, observer: StreamObserver): Duplex {
+export function createBoundedStream(socket: TLSSocket, limits: FramingLimits, observer: StreamObserver): Duplex {
   let framing: Framing = FRAMING_START;
   let pause: NodeJS.Timeout | undefined;
-  const write = (chunk: Uint8Array, done: (error?: Error | null) => void): void => {
-    // A peer that does not read must not hold what waits for it.
-    const cut = setTimeout(() => void socket.destroy(), limits.progressMs);
-    socket.write(chunk, (error) => {
-      clearTimeout(cut);
-      done(error);
-    });
-  };
   const stream = new Duplex({
     read: () => {
       if (pause === undefined) socket.resume();
     },
-    write: (chunk: Uint8Array, _encoding, done) => write(chunk, done),
-    writev: (chunks, done) => write(Buffer.concat(chunks.map(({ chunk }) => bytesOf(chunk))), done),
+    write: (chunk: Uint8Array, _encoding, done) => void socket.write(chunk, done),
+    writev: (chunks, done) => void socket.write(Buffer.concat(chunks.map(({ chunk }) => bytesOf(chunk))), done),
     final: (done) => void socket.end(done),
     destroy: (error, done) => {
       closeGently(socket);

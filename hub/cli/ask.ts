@@ -20,14 +20,18 @@ export const askOperation: HubCommand = {
     withState(given, async (opened) => {
       const operation = given.arg("OPERATION");
       if (!/^[a-z][a-z0-9.-]{0,63}$/.test(operation))
-        throw new Fault("usage.invalid", `OPERATION "${operation}": expected a name such as status`);
-      const args = argsOf(given.optionalText("args") ?? "{}");
+        throw new Fault("usage.invalid", `OPERATION ${quoted(operation)}: expected a name such as status`);
+      const args = operationArgs(given.optionalText("args") ?? "{}");
       const answered = await askDevice(opened, terminal, deviceIdOf(given), operation, args, waitMsOf(given));
       return printAnswer(given, terminal, opened, answered);
     }),
 };
 
-function argsOf(text: string): JsonValue {
+/**
+ * The arguments of an operation, as an operator types them.
+ * @throws Fault `usage.invalid`.
+ */
+export function operationArgs(text: string): JsonValue {
   try {
     const value = parseJson(text, ARGS_BYTES_MAX, "--args", { valuesMax: REQUEST_VALUES_MAX });
     if (isObject(value)) return value;

@@ -2,6 +2,7 @@
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 import { counted } from "../../hal/format/prose.ts";
+import { argumentErrorText, quoted } from "../../hal/format/text.ts";
 
 export interface HubTerminal {
   /** Prints the text as it is: the caller wraps prose. */
@@ -74,7 +75,7 @@ export function parse(command: HubCommand, argv: readonly string[]): Given {
       const value = optionalText(option);
       if (value === undefined) return undefined;
       if (!/^\d{1,9}$/.test(value) || Number(value) < min || Number(value) > max)
-        throw new Fault("usage.invalid", `--${option} must be a number from ${min} to ${max}, got "${value}"`);
+        throw new Fault("usage.invalid", `--${option} must be a number from ${min} to ${max}, got ${quoted(value)}`);
       return Number(value);
     },
     duration: (option) => {
@@ -94,7 +95,7 @@ function parseArguments({ options }: HubCommand, argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new Fault("usage.invalid", error instanceof Error ? error.message : String(error), { cause: error });
+    throw new Fault("usage.invalid", argumentErrorText(error), { cause: error });
   }
 }
 
@@ -109,6 +110,6 @@ function duration(option: string, text: string): number {
   const match = /^(\d{1,6})([smhd])$/.exec(text);
   const unit = UNITS[match?.[2] ?? ""];
   if (match?.[1] === undefined || unit === undefined)
-    throw new Fault("usage.invalid", `--${option} must be a number with s, m, h or d, such as 90d; got "${text}"`);
+    throw new Fault("usage.invalid", `--${option} must be a number with s, m, h or d, such as 90d; got ${quoted(text)}`);
   return Number(match[1]) * unit;
 }

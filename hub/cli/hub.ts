@@ -1,11 +1,12 @@
 // `sallyport-hub init`, `serve`, `anchors`, `alerts`: the hub itself.
 import { once } from "node:events";
-import { printableJson } from "../../hal/format/text.ts";
+import { printableJson, quoted } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { checkCertificateLife, initHub, readAnchors } from "../authority/index.ts";
+import { initHub, readAnchors } from "../authority/index.ts";
 import { paceLines } from "../../hal/line-pace.ts";
 import { startHub } from "../hub.ts";
+import { isReport, type JournalEntry } from "../store/index.ts";
 import { readTroubles, type Trouble, type TroubleKind, troubleText } from "../troubles.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
@@ -81,7 +82,7 @@ export const serve: HubCommand = {
     const estPort = given.number("est-port", 0, 65_535);
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
-    const life = checkCertificateLife(given.duration("certificate-life"));
+    const life = given.duration("certificate-life");
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -100,7 +101,9 @@ export const serve: HubCommand = {
     );
     hub.events.on("journal", (entry, before) => {
       if (!isPrinted(entry.times, before)) return;
-      terminal.out(json ? printableJson({ ...entry, event: "journal", name: entry.event }) : journalLine(entry));
+      terminal.out(
+        json ? printableJson({ ...entry, ...claimOf(entry), event: "journal", name: entry.event }) : journalLine(entry),
+      );
     });
     const say = paceLines((line) => terminal.err(`sallyport-hub: ${line}`));
     hub.events.on("fault", (fault) => say(`${fault.code}: ${fault.message}`));
@@ -143,8 +146,8 @@ export const alerts: HubCommand = {
         given.flag("all") ? "info" : "alert",
       );
       for (const trouble of troubles) terminal.out(json ? printableJson({ trouble }) : printed(troubleText(trouble)));
-      for (const entry of entries) terminal.out(given.flag("json") ? printableJson(entry) : journalLine(entry));
-      if (entries.length + troubles.length === 0 && !given.flag("json")) terminal.out("none");
+      for (const entry of entries) terminal.out(json ? printableJson({ ...entry, ...claimOf(entry) }) : journalLine(entry));
+      if (entries.length + troubles.length === 0 && !json) terminal.out("none");
       return 0;
     }),
 };
@@ -152,8 +155,13 @@ export const alerts: HubCommand = {
 function tlsVersion(text: string | undefined): ServerTlsVersion | undefined {
   const version = TLS_VERSIONS.find((each) => each === text);
   if (version === undefined && text !== undefined)
-    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got "${text}"`);
+    throw new Fault("usage.invalid", `--min-tls must be ${TLS_VERSIONS.join(" or ")}, got ${quoted(text)}`);
   return version;
+}
+
+/** [AUD-40] */
+function claimOf({ event }: JournalEntry): { readonly saidBy?: "agent" } {
+  return isReport(event) ? { saidBy: "agent" } : {};
 }
 
 /**

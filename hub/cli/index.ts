@@ -2,7 +2,7 @@
 // witnessed), 2 wrong usage, 3 no answer in time.
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { terminalText } from "../../hal/format/text.ts";
+import { quoted, terminalText } from "../../hal/format/text.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { askOperation } from "./ask.ts";
 import { type HubCommand, parse, type HubTerminal } from "./command.ts";
@@ -48,7 +48,7 @@ export async function run(argv: readonly string[], given: HubTerminal): Promise<
     ask: given.ask,
     stop: given.stop,
   };
-  const command = COMMANDS.find(({ name }) => name === argv.slice(0, name.split(" ").length).join(" "));
+  const command = COMMANDS.find(({ name }) => name.split(" ").every((word, at) => argv[at] === word));
   const help = argv.includes("--help") || argv.includes("-h");
   if (command === undefined) {
     const text = help || argv[0] === "help" ? overview() : argv[0] === "--version" ? VERSION : undefined;
@@ -78,14 +78,14 @@ export async function run(argv: readonly string[], given: HubTerminal): Promise<
 function unknown([word, next]: readonly string[]): string {
   const all = "sallyport-hub --help lists all commands";
   if (word === undefined) return `no command was given; ${all}`;
-  if (word.startsWith("-")) return `the option "${word}" comes before the command, but must follow it; ${all}`;
+  if (word.startsWith("-")) return `the option ${quoted(word)} comes before the command, but must follow it; ${all}`;
   const near = COMMANDS.filter(({ name }) => name.split(" ")[0] === word).map(({ name }) => name);
   if (near.length > 0) {
     const typed = [word, next].filter(Boolean).join(" ");
     const found = `the nearest ${near.length === 1 ? "command is" : "commands are"} ${near.join(", ")}`;
-    return `there is no command "${typed}"; ${found}; ${all}`;
+    return `there is no command ${quoted(typed)}; ${found}; ${all}`;
   }
-  return `there is no command "${word}"; ${all}`;
+  return `there is no command ${quoted(word)}; ${all}`;
 }
 
 function overview(): string {

@@ -1,9 +1,7 @@
 // `sallyport-hub order`, `lockdown confirm`, `lockdown revert`: changes of a device, signed with an
 // operator's key. The hub only transports them, and the signer sees what they are about. [OPS-7]
 // [OPS-9] [OPS-26] [OPS-27] [LCK-12] [LCK-20]
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text as readAll } from "node:stream/consumers";
 import * as v from "valibot";
 import { OPERATIONS, type OperationName } from "../../agent/operations/format.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
@@ -11,12 +9,13 @@ import type { JsonValue } from "../../hal/format/json.ts";
 import { printableJson } from "../../hal/format/text.ts";
 import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import { ORDER_BYTES_MAX, planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
-import { ORDER_HOLD_MS, type OrderRequest, signRequest } from "../../warden/order-subject/format.ts";
+import { planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
+import { ORDER_HOLD_MS, type OrderRequest, pastedLine, signRequest } from "../../warden/order-subject/format.ts";
 import { pendingTrial, readKey } from "../orders/index.ts";
 import type { Answered } from "../outbox/index.ts";
 import { REPOSITORY_DIRECTORY } from "../state/index.ts";
 import type { JournalDetail } from "../store/index.ts";
+import { readOrder } from "./answer-text.ts";
 import { type HubCommand, type Given, JSON_OPTION, STATE_OPTION, type HubTerminal } from "./command.ts";
 import { EVIDENCE_HELP, EVIDENCE_OPTIONS, EVIDENCE_USAGE, showAndAsk } from "./evidence.ts";
 import { KEY_OPTION } from "./keys.ts";
@@ -137,8 +136,8 @@ async function sendAnswer(
   deviceId: DeviceId,
   file: string,
 ): Promise<number> {
-  const text = await answerText(file);
-  const { order: signed, keyid } = readOrderUnverified(text);
+  const text = pastedLine(await readOrder(file, process.stdin));
+  const { order: signed, keyid } = readAnswer(file, text);
   if (signed.deviceId !== deviceId)
     throw new Fault("order.invalid", `send "${file}" to "${deviceId}": it was signed for "${signed.deviceId}"`);
   const verb = typed(verbSchema, signed.verb, "VERB");
@@ -149,14 +148,14 @@ async function sendAnswer(
   return await send(opened, given, terminal, deviceId, verb, text, { keyid, planHash, reason });
 }
 
-async function answerText(file: string): Promise<string> {
+function readAnswer(file: string, text: string): ReturnType<typeof readOrderUnverified> {
   try {
-    const text = file === "-" ? await readAll(process.stdin) : await readFile(file, "utf8");
-    if (Buffer.byteLength(text) <= ORDER_BYTES_MAX) return text.trim();
+    return readOrderUnverified(text);
   } catch (error) {
-    throw new Fault("usage.invalid", asFault(error, "file.read-failed", `read --answer "${file}"`).message, { cause: error });
+    const { message } = asFault(error, "order.invalid", `read --answer "${file}"`);
+    const hint = "expected the whole line that sallyport-release answer printed";
+    throw new Fault("order.invalid", `${message}; ${hint}`, { cause: error });
   }
-  throw new Fault("usage.invalid", `read --answer "${file}": an order has at most ${ORDER_BYTES_MAX} bytes`);
 }
 
 async function signAndSend(

@@ -42,6 +42,8 @@ export const releasePublish: HubCommand = {
       );
       const hint = { channel: "policy", body: { kind: "repository.changed" } } as const;
       await Promise.all(notified.map((id) => queueHint(store, id, hint, HINT_LIFE_MS)));
+      for (const warning of published.warnings)
+        terminal.err(`warning: ${warning}; devices take nothing new of that role until it is renewed`);
       if (given.flag("json")) terminal.out(printableJson({ ...published, told: notified }));
       else
         terminal.out(

@@ -4,17 +4,19 @@
 import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import { auditKeyFingerprint } from "../devices/index.ts";
-import type { ConnectionRecord, Device, JournalEntry } from "../store/index.ts";
+import { type ConnectionRecord, type Device, isReport, type JournalEntry } from "../store/index.ts";
 
 /** The whole text, with `?` for what would move the cursor or hide text. */
 export function printed(text: string): string {
   return printable(text, text.length);
 }
 
+/** [AUD-40] What a device reported is its agent's word. */
 export function journalLine({ event, severity, deviceId, detail, lastAtMs, times }: JournalEntry): string {
   const members = Object.entries(detail).map(([name, value]) => `${name}=${memberText(String(value))}`);
   const repeated = times > 1 ? [`(${times} times)`] : [];
-  return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...repeated].join(" "));
+  const claimed = isReport(event) ? ["(says the agent)"] : [];
+  return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...claimed, ...repeated].join(" "));
 }
 
 export function deviceLines(device: Device, connection: ConnectionRecord | undefined): string {

@@ -4,6 +4,7 @@ import type { X509Certificate } from "node:crypto";
 import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/format/identity.ts";
 import { keyFingerprint } from "../../provisioning/x509/format/index.ts";
 import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
+import { CERTIFICATES_REMEMBERED_MAX } from "../limits.ts";
 import type { Store } from "../store/index.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 
@@ -37,19 +38,39 @@ export type ShownIdentity =
   | { readonly valid: false; readonly reason: AdmissionRefusal; readonly claimed: string | undefined };
 
 /**
+ * The ids of certificates that were found good, their dates aside, by authority and by hash of the
+ * certificate. Devices show the same one again, and each connection is judged twice.
+ */
+const found = new WeakMap<X509Certificate, Map<string, DeviceId>>();
+
+/**
  * Checks what the certificate itself says: signature, issuer, usage, dates and name.
  * @param authority the only accepted issuer.
  */
 export function identify(certificate: X509Certificate | undefined, authority: X509Certificate, nowMs: number): ShownIdentity {
   if (certificate === undefined) return { valid: false, reason: "no-certificate", claimed: undefined };
+  const identity = undatedIdentity(certificate, authority);
+  if (!identity.valid) return identity;
+  const reason = outsideDates(certificate, nowMs);
+  return reason === undefined ? identity : { valid: false, reason, claimed: identity.deviceId };
+}
+
+function undatedIdentity(certificate: X509Certificate, authority: X509Certificate): ShownIdentity {
+  const good = found.get(authority) ?? new Map<string, DeviceId>();
+  found.set(authority, good);
+  const hash = certificate.fingerprint256;
+  const known = good.get(hash);
+  if (known !== undefined) return { valid: true, certificate, deviceId: known };
   const claimed = commonName(certificate);
   const refuse = (reason: AdmissionRefusal): ShownIdentity => ({ valid: false, reason, claimed });
   if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return refuse("untrusted");
   if (certificate.ca || !certificate.keyUsage.includes(CLIENT_AUTH_DOTTED)) return refuse("wrong-usage");
-  const id = tryCheck(deviceIdSchema, claimed);
-  if (id === undefined) return refuse("bad-name");
-  const reason = outsideDates(certificate, nowMs);
-  return reason === undefined ? { valid: true, certificate, deviceId: id } : refuse(reason);
+  const deviceId = tryCheck(deviceIdSchema, claimed);
+  if (deviceId === undefined) return refuse("bad-name");
+  good.set(hash, deviceId);
+  const [oldest] = good.keys();
+  if (good.size > CERTIFICATES_REMEMBERED_MAX && oldest !== undefined) good.delete(oldest);
+  return { valid: true, certificate, deviceId };
 }
 
 /**

@@ -21,6 +21,8 @@ export type EnrolOutcome =
   | { readonly kind: "refused"; readonly fault: Fault }
   /** Too many certificates of this id are valid. */
   | { readonly kind: "busy" }
+  /** [ID-27] Too many new requests come from this address. */
+  | { readonly kind: "crowded" }
   /** [ID-24] The device got one a moment ago. */
   | { readonly kind: "paced"; readonly retryAfterMs: number };
 
@@ -161,6 +163,7 @@ async function makePending(
   const { id, fingerprint, csr, request } = asked;
   const { serialNumber, uris, auditKey } = request;
   const asking = { id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs: nowMs };
+  if (known === undefined && !pending.take(address)) return { kind: "crowded" };
   if (known === undefined) await pending.add(asking);
   else await store.commit(store.devices.request(asking));
   return { kind: "pending", id, fingerprint };

@@ -2,13 +2,20 @@
 // written share the next commit, so the quota is counted once for all of them.
 import { asFault } from "../../hal/fault.ts";
 import type { JournalWriter } from "../journal.ts";
-import { PENDING_ADMITTED_MAX } from "../limits.ts";
+import { PENDING_ADMITTED_MAX, PENDING_NEW_BURST, PENDING_NEW_PER_S } from "../limits.ts";
+import { Pace } from "../pace.ts";
+import { sourceOf } from "../source.ts";
 import { type Change, type Device, retryOnConflict, type Store } from "../store/index.ts";
 import { displacedBy, type PendingRequest } from "./pending-quota.ts";
 
 export type PendingAdmission = Parameters<Store["devices"]["request"]>[0];
 
 export interface PendingQueue {
+  /**
+   * [ID-27] Charges one new request to its source.
+   * @returns whether it may be added; if not, the alert is noted.
+   */
+  take(address: string): boolean;
   /**
    * Stores the request, and makes room for it. Under a flood, one alert stands for many requests,
    * so that the journal does not grow with them.
@@ -29,12 +36,20 @@ interface Waiting {
 class Queue implements PendingQueue {
   readonly #store: Store;
   readonly #journal: JournalWriter;
+  readonly #pace = new Pace({ burst: PENDING_NEW_BURST, perSecond: PENDING_NEW_PER_S });
   readonly #waiting: Waiting[] = [];
   #running = false;
 
   constructor(store: Store, journal: JournalWriter) {
     this.#store = store;
     this.#journal = journal;
+  }
+
+  take(address: string): boolean {
+    const from = sourceOf(address);
+    if (this.#pace.take(from)) return true;
+    this.#journal("enrolment.crowded", undefined, { over: "pace", from, id: undefined });
+    return false;
   }
 
   add(request: PendingAdmission): Promise<void> {

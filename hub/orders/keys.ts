@@ -1,7 +1,7 @@
 // Operators' keys: PKCS#8 files of mode 0600, never overwritten. The hub stores none of them:
 // anyone who holds the file can give orders.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { createDurably, errnoOf } from "../../hal/linux/files/index.ts";
@@ -50,14 +50,17 @@ export function readKey(path: string): OrderKey {
 }
 
 function readPrivate(path: string): Buffer {
-  const file = openSync(path, "r");
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { mode, size, uid } = fstatSync(file);
+    const facts = fstatSync(file);
+    const { mode, size, uid } = facts;
+    if (!facts.isFile()) throw new Fault("hub.key-unusable", `read the key "${path}": it is not a regular file`);
     const why = whyNotPrivate({ mode, uid }, path, process.geteuid?.());
     if (why !== undefined) throw new Fault("hub.key-unusable", `read the key "${path}": ${why}`);
     if (size > KEY_BYTES_MAX)
       throw new Fault("hub.key-unusable", `read the key "${path}": it has ${size} bytes, which is more than a key has`);
-    return readFileSync(file);
+    const bytes = Buffer.alloc(size);
+    return bytes.subarray(0, readSync(file, bytes, 0, size, 0));
   } finally {
     closeSync(file);
   }

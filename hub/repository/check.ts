@@ -11,14 +11,15 @@ import { METADATA_BYTES_MAX } from "./limits.ts";
 /**
  * [OTA-25] Refuses what a client would refuse: one that starts from the first root, and one that
  * has accepted what `served` has now.
+ * @returns what devices refuse already: delegated roles that have expired. [OTA-29]
  * @throws Fault `trust.*`, `release.refused`, `release.store-failed`, `index.invalid`.
  */
-export async function checkAsClient(source: string, served: string, nowMs: number): Promise<void> {
+export async function checkAsClient(source: string, served: string, nowMs: number): Promise<readonly string[]> {
   const root = await getFile(join(source, "metadata", metadataName("root", 1)), METADATA_BYTES_MAX);
   if (root === undefined) throw new Fault("release.not-initialised", `publish "${source}": it has no first root`);
   try {
     const published = (await timestampOf(served)) === undefined ? undefined : fetchFrom(served);
-    const { listing, targets } = await checkRepository({ root, fetch: fetchFrom(source), nowMs }, published);
+    const { listing, targets, tolerated } = await checkRepository({ root, fetch: fetchFrom(source), nowMs }, published);
     await checkContents(
       listing,
       targets.map(({ target }) => target),
@@ -28,6 +29,7 @@ export async function checkAsClient(source: string, served: string, nowMs: numbe
         isKnown: (path) => isKnown(join(source, path), join(served, path)),
       },
     );
+    return tolerated.map(({ message }) => message);
   } catch (error) {
     if (error instanceof Fault)
       throw new Fault(error.code, `publish "${source}": a device would refuse it: ${error.message}`, { cause: error });

@@ -15,6 +15,8 @@ export interface PublishedRepository {
   readonly copied: number;
   /** Version of the timestamp that is served now. */
   readonly timestamp: number;
+  /** What devices refuse, and refuse already: delegated roles that have expired. [OTA-29] */
+  readonly warnings: readonly string[];
 }
 
 export interface RepositoryPublishOptions {
@@ -48,17 +50,17 @@ export async function publishRepository(
   const version = await timestampIn(source);
   await checkFollows(source, to, version);
   await checkHistory(source, to, paths);
-  await checkAsClient(source, to, nowMs);
+  const warnings = await checkAsClient(source, to, nowMs);
   let copied = 0;
   for (const path of [...paths].sort((a, b) => rank(a) - rank(b))) {
     if (path === TIMESTAMP || (await isSame(join(source, path), join(to, path)))) continue;
     await putCopy(join(source, path), join(to, path));
     copied += 1;
   }
-  if (await isSame(join(source, TIMESTAMP), join(to, TIMESTAMP))) return { directory: to, copied, timestamp: version };
+  if (await isSame(join(source, TIMESTAMP), join(to, TIMESTAMP))) return { directory: to, copied, timestamp: version, warnings };
   await checkFollows(source, to, version); // another process may have published in the meantime
   await putCopy(join(source, TIMESTAMP), join(to, TIMESTAMP));
-  return { directory: to, copied: copied + 1, timestamp: version };
+  return { directory: to, copied: copied + 1, timestamp: version, warnings };
 }
 
 /** A file comes before the files that refer to it. */
@@ -84,14 +86,22 @@ async function timestampIn(source: string): Promise<number> {
   throw new Fault("release.not-initialised", `publish "${source}": it has no timestamp yet; first run sallyport-release sign`);
 }
 
-/** [OTA-26] Somebody who publishes believes that everything that was added goes out. */
+/**
+ * [OTA-26] [OTA-28] Somebody who publishes believes that everything that was added goes out, and
+ * that what was signed has all its signatures.
+ */
 async function expectNoDrafts(from: string): Promise<void> {
-  const roles = await readdir(join(from, "staged")).catch(() => []);
-  if (roles.length > 0)
-    throw new Fault(
-      "release.refused",
-      `publish "${from}": it has drafts that nobody has signed (sallyport-release drafts lists them); sign or remove them, or leave them behind with --without-drafts`,
-    );
+  const staged = await readdir(join(from, "staged")).catch(() => []);
+  const signing = await readdir(join(from, "staged", "signing")).catch(() => []);
+  if (staged.length === 0) return;
+  const what =
+    signing.length === 0
+      ? "it has drafts that nobody has signed"
+      : `signatures are missing on ${signing.map((name) => name.replace(/\.json$/u, "")).join(", ")}`;
+  throw new Fault(
+    "release.refused",
+    `publish "${from}": ${what} (sallyport-release drafts lists them); sign or remove them, or leave them behind with --without-drafts`,
+  );
 }
 
 /** Refuses here what devices would refuse later. [OTA-5] */

@@ -1,9 +1,7 @@
 // The server of the update repository: a directory as static files. It is public: the files are
 // signed, and the devices verify them. [OTA-37]
-import type { ReadStream } from "node:fs";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type OpenedFile, openInside } from "./files.ts";
-import { WRITE_PROGRESS_MS_MAX } from "../limits.ts";
 import { Shares } from "../shares.ts";
 import { sourceOf } from "../source.ts";
 import { rangeOf } from "./range.ts";
@@ -16,8 +14,8 @@ export interface RepositoryOptions {
   readonly directory: string;
   /** `/repository`, without a trailing slash. */
   readonly prefix: string;
-  /** A reader that takes nothing of a file for so long is cut off. Default: 20 s. */
-  readonly progressMs?: number;
+  /** Whose share of the streams a request takes. Default: that of its address. */
+  readonly requesterOf?: (request: FastifyRequest) => string;
 }
 
 /**
@@ -35,13 +33,13 @@ const IMMUTABLE_S = 31_536_000;
  * {@link STREAMS_MAX} files at once, of which no source takes all. No listing, no writing.
  */
 export function repositoryRoutes(server: FastifyInstance, options: RepositoryOptions): void {
-  const { directory, prefix, progressMs = WRITE_PROGRESS_MS_MAX } = options;
+  const { directory, prefix, requesterOf = ({ ip }) => sourceOf(ip) } = options;
   const streams = new Shares({ countMax: STREAMS_MAX, ofSourceMax: STREAMS_PER_SOURCE_MAX });
   server.route<{ Params: { "*": string } }>({
     method: ["GET", "HEAD"],
     url: `${prefix}/*`,
     handler: async (request, reply) => {
-      const source = sourceOf(request.ip);
+      const source = requesterOf(request);
       // A site behind one address has many readers: none of them ends another one's download.
       if (streams.isFullFor(source)) return reply.code(503).header("retry-after", String(BUSY_RETRY_S)).send();
       const share = streams.enter(source, () => void request.raw.socket.destroy());
@@ -50,7 +48,7 @@ export function repositoryRoutes(server: FastifyInstance, options: RepositoryOpt
       const path = request.params["*"];
       const opened = await openInside(directory, path);
       if (opened === undefined) return reply.code(404).type("text/plain; charset=utf-8").send("no such file\n");
-      return send(request, reply, opened, path.endsWith(".cacnk"), progressMs);
+      return send(request, reply, opened, path.endsWith(".cacnk"));
     },
   });
 }
@@ -60,7 +58,6 @@ async function send(
   reply: FastifyReply,
   { file, size, modifiedMs }: OpenedFile,
   isImmutable: boolean,
-  progressMs: number,
 ): Promise<FastifyReply> {
   const tag = `"${size.toString(16)}-${Math.trunc(modifiedMs).toString(16)}"`;
   reply.headers({
@@ -82,20 +79,5 @@ async function send(
   if (range !== undefined) reply.code(206).header("content-range", `bytes ${start}-${end}/${size}`);
   reply.header("content-length", String(end - start + 1));
   // The stream closes the file after the answer, also when the reader aborts.
-  const content = file.createReadStream({ start, end, autoClose: true });
-  cutWithoutProgress(reply, content, progressMs);
-  return reply.send(content);
-}
-
-/** [TUN-23] Ends the connection of a reader that takes nothing of the answer for too long. */
-function cutWithoutProgress(reply: FastifyReply, content: ReadStream, progressMs: number): void {
-  const { raw, request } = reply;
-  if (raw.closed || raw.destroyed) return; // the reader left while the file was opened
-  let before = -1;
-  const check = setInterval(() => {
-    // The file is read as fast as the reader takes what was read before.
-    if (content.bytesRead === before) request.raw.socket.destroy();
-    before = content.bytesRead;
-  }, progressMs).unref();
-  raw.once("close", () => clearInterval(check));
+  return reply.send(file.createReadStream({ start, end, autoClose: true }));
 }

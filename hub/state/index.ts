@@ -8,4 +8,11 @@ export {
   writeStateFile,
 } from "./files.ts";
 export { lockState } from "./lock.ts";
-export { CERTIFICATE_LIFE_MS_DEFAULT, formatSettings, parseSettings, type Settings, settingsSchema } from "./settings.ts";
+export {
+  CERTIFICATE_LIFE_MS_DEFAULT,
+  CERTIFICATE_LIFE_MS_MIN,
+  formatSettings,
+  parseSettings,
+  type Settings,
+  settingsSchema,
+} from "./settings.ts";

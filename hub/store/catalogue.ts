@@ -93,3 +93,10 @@ export function isPaced(event: JournalEvent): boolean {
 export function isJournalEvent(name: string): name is JournalEvent {
   return Object.hasOwn(JOURNAL_EVENTS, name);
 }
+
+const REPORTS: readonly JournalEvent[] = ["lockdown.pending", "update.committed", "update.failed", "update.rolled-back"];
+
+/** [AUD-40] True for what the hub knows only from a device's agent. */
+export function isReport(event: JournalEvent): boolean {
+  return REPORTS.includes(event);
+}

@@ -21,7 +21,7 @@ export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
 export type { JournalEntry, JournalNote } from "./journal.ts";
 export type { JournalDetail } from "./journal-pace.ts";
-export type { JournalEvent } from "./catalogue.ts";
+export { isReport, type JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
 /**
@@ -60,7 +60,7 @@ export interface StoreOptions extends Partial<JournalOptions> {
 /** @throws Fault `hub.store-failed` when it cannot be opened, or was written by a newer version. */
 export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
   const { threads = false, onEntry = () => undefined, onFault = () => undefined } = options;
-  const engine = threads ? await openSqliteThreads(path, onFault) : openSqlite(path);
+  const engine = threads ? await openSqliteThreads(path, { onEnded: onFault }) : openSqlite(path);
   const { onFailing = () => undefined, onWorking = () => undefined } = options;
   return createStore(observeEngine(engine, { onFailing, onWorking }), { onEntry, onFault });
 }

@@ -10,33 +10,82 @@ import type { Row } from "./row.ts";
 /** The thread's program: beside this file, or beside the bundle that contains it. */
 const PROGRAM = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./store-thread.js", import.meta.url);
 
-/**
- * @param onEnded gets the fault when a thread ends by itself; every later call fails with it.
- * @throws Fault `hub.store-failed`.
- */
-export async function openSqliteThreads(path: string, onEnded: (fault: Fault) => void = () => undefined): Promise<Engine> {
+/** How soon a thread that ended by itself is started again. */
+const RESTART_MS = 1000;
+
+export interface ThreadOptions {
+  /**
+   * Gets the fault when a thread ends by itself. What it was asked fails with `hub.store-failed`,
+   * and so does every call until it has been started again.
+   */
+  readonly onEnded?: (fault: Fault) => void;
+  /** Of a test that ends threads. */
+  readonly program?: URL;
+}
+
+/** @throws Fault `hub.store-failed`. */
+export async function openSqliteThreads(path: string, options: ThreadOptions = {}): Promise<Engine> {
   // The writer first: it makes the tables.
-  const writer = await startThread(path, onEnded);
-  const reader = await startThread(path, onEnded);
+  const writer = await openLasting(path, options);
+  const reader = await openLasting(path, options);
   return {
-    read: (sql, parameters) => reader.read(sql, parameters),
-    commit: (statements) => writer.commit(statements),
+    read: (sql, parameters) => reader.current.read(sql, parameters),
+    commit: (statements) => writer.current.commit(statements),
     // The writer's own commits do not change its version.
-    version: () => writer.version(),
+    version: () => writer.current.version(),
     close: async () => {
       await Promise.all([writer.close(), reader.close()]);
     },
   };
 }
 
-async function startThread(path: string, onEnded: (fault: Fault) => void): Promise<StoreThread> {
-  const thread = new StoreThread(path, onEnded);
+async function openLasting(path: string, options: ThreadOptions): Promise<LastingThread> {
+  const thread = new LastingThread(path, options);
   try {
-    await thread.version();
+    await thread.current.version();
     return thread;
   } catch (error) {
     await thread.terminate();
     throw error;
+  }
+}
+
+/**
+ * [TUN-27] A store thread that is started again when it ends by itself: for want of memory, or by
+ * a defect.
+ */
+class LastingThread {
+  readonly #path: string;
+  readonly #options: ThreadOptions;
+  #current: StoreThread;
+  #restart: NodeJS.Timeout | undefined;
+
+  constructor(path: string, options: ThreadOptions) {
+    this.#path = path;
+    this.#options = options;
+    this.#current = this.#start();
+  }
+
+  get current(): StoreThread {
+    return this.#current;
+  }
+
+  close(): Promise<void> {
+    clearTimeout(this.#restart);
+    return this.#current.close();
+  }
+
+  terminate(): Promise<void> {
+    clearTimeout(this.#restart);
+    return this.#current.terminate();
+  }
+
+  #start(): StoreThread {
+    const thread = new StoreThread(this.#path, this.#options.program ?? PROGRAM, (fault) => {
+      this.#options.onEnded?.(fault);
+      this.#restart = setTimeout(() => (this.#current = this.#start()), RESTART_MS);
+    });
+    return thread;
   }
 }
 
@@ -49,9 +98,9 @@ class StoreThread {
   #ended: Fault | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(path: string, onEnded: (fault: Fault) => void) {
+  constructor(path: string, program: URL, onEnded: (fault: Fault) => void) {
     // Options of the hub's own process, such as loaders, are not for the thread.
-    this.#worker = new Worker(PROGRAM, { workerData: { path }, execArgv: [] });
+    this.#worker = new Worker(program, { workerData: { path }, execArgv: [] });
     this.#worker.on("message", (message: unknown) => {
       const answer = tryCheck(answerMessage, message);
       assert(answer !== undefined, "a store thread sends what the hub understands");
@@ -63,7 +112,7 @@ class StoreThread {
       if (isNews) onEnded(fault);
     };
     this.#worker.on("error", (error) => ended(asFault(error, "hub.store-failed", "run the store's thread")));
-    this.#worker.on("exit", () => ended(new Fault("hub.store-failed", "use the hub's store: it is closed")));
+    this.#worker.on("exit", () => ended(new Fault("hub.store-failed", "use the hub's store: its thread has ended")));
   }
 
   async read(sql: string, parameters: SqlParameters): Promise<readonly Row[]> {

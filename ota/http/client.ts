@@ -5,6 +5,7 @@ import { Agent, type AgentOptions, request as httpsRequest } from "node:https";
 import { isIP, type Socket } from "node:net";
 import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
+import { collectBytes } from "../../hal/format/collect.ts";
 import type { Repository } from "../fetch/index.ts";
 import { httpFault } from "./faults.ts";
 
@@ -175,22 +176,13 @@ function urlOf({ host, port }: HostAndPort): string {
  */
 async function collect(response: IncomingMessage, path: string, bytesMax: number): Promise<Uint8Array> {
   const announced = Number(response.headers["content-length"] ?? 0);
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
   try {
     if (announced > bytesMax) throw tooLarge(path, bytesMax);
-    // no encoding is set, so the chunks are buffers; the typings cannot know that
-    for await (const chunk of response) {
-      if (!(chunk instanceof Uint8Array)) throw new Fault("assert.broken", "a response without an encoding gave text");
-      bytes += chunk.byteLength;
-      if (bytes > bytesMax) throw tooLarge(path, bytesMax);
-      chunks.push(chunk);
-    }
+    return await collectBytes(response, bytesMax, () => tooLarge(path, bytesMax));
   } catch (error) {
     response.destroy();
     throw error;
   }
-  return Buffer.concat(chunks);
 }
 
 function tooLarge(path: string, bytesMax: number): Fault {

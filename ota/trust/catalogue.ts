@@ -1,7 +1,7 @@
 // The catalogue of targets: the search of TUF 5.6.7, which loads the roles it needs. [OTA-10]
 import { Fault } from "../../hal/fault.ts";
 import { namesOf, nextRole, search, type Target } from "./search.ts";
-import { type Chain, chainKey, type TrustedMetadata } from "./trusted.ts";
+import { type Chain, chainKey, roleOf, type TrustedMetadata } from "./trusted.ts";
 
 export interface Catalogue {
   /**
@@ -18,6 +18,8 @@ export interface Listing {
   readonly targets: readonly Target[];
   /** One fault for each role that cannot be trusted now. They do not hold up the other roles. */
   readonly faults: readonly Fault[];
+  /** The roles of these faults, in the same order. */
+  readonly refused: readonly string[];
   /** With every role that could be loaded: the time floor is computed from it. [OTA-13] */
   readonly trusted: TrustedMetadata;
 }
@@ -58,12 +60,12 @@ async function resolve(start: TrustedMetadata, path: string, load: LoadRole): Pr
  */
 async function listAll(start: TrustedMetadata, load: LoadRole): Promise<Listing> {
   const without = new Set<string>();
-  const faults = new Map<string, Fault>();
+  const faults = new Map<string, { readonly role: string; readonly fault: Fault }>();
   let trusted = start;
   const loadOnce: LoadRole = async (before, chain) => {
     if (without.has(chainKey(chain))) return undefined;
     const next = await load(before, chain).catch((error: unknown) => asVerdict(error));
-    if (next instanceof Fault) faults.set(chainKey(chain), next);
+    if (next instanceof Fault) faults.set(chainKey(chain), { role: roleOf(chain), fault: next });
     if (next !== undefined && !(next instanceof Fault)) return next;
     without.add(chainKey(chain));
     return undefined;
@@ -77,7 +79,8 @@ async function listAll(start: TrustedMetadata, load: LoadRole): Promise<Listing>
     trusted = resolved.trusted;
     if (resolved.target !== undefined) targets.push(resolved.target);
   }
-  return { targets, faults: [...faults.values()], trusted };
+  const found = [...faults.values()];
+  return { targets, faults: found.map(({ fault }) => fault), refused: found.map(({ role }) => role), trusted };
 }
 
 /**

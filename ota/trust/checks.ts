@@ -36,23 +36,36 @@ export interface RoleAuthority {
  * that nobody signed costs its parsing and no more. [STA-12]
  * @throws Fault `trust.bad-signature`; `trust.invalid` for a signed part without a canonical form.
  */
-export function checkSignatures({ signed, signatures }: Envelope, { keys, role, what, clause }: RoleAuthority): void {
-  const able = signatures.filter(({ keyid, sig }) => role.keyids.includes(keyid) && keys.has(keyid) && HEX_BYTES.test(sig));
+export function checkSignatures(envelope: Envelope, authority: RoleAuthority): void {
+  const { role, what, clause } = authority;
   const expectEnough = (count: number): void => {
     if (count >= role.threshold) return;
     const message = `${what} is signed by ${count} of the keys that may sign it, but ${role.threshold} are needed (TUF ${clause})`;
     throw new Fault("trust.bad-signature", message);
   };
-  expectEnough(able.length);
-  const message = canonicalBytes(signed);
-  const counted = new Set<string>();
-  for (const { keyid, sig } of able) {
-    const listed = keys.get(keyid);
+  expectEnough(mayCount(envelope, authority).length);
+  expectEnough(countingKeyIds(envelope, authority).length);
+}
+
+/**
+ * [OTA-2] The ids of the keys whose signatures count: one for each key of the role, however many
+ * ids it has.
+ * @throws Fault `trust.invalid` for a signed part without a canonical form.
+ */
+export function countingKeyIds(envelope: Envelope, authority: Pick<RoleAuthority, "keys" | "role">): readonly string[] {
+  const message = canonicalBytes(envelope.signed);
+  const counted = new Map<string, string>();
+  for (const { keyid, sig } of mayCount(envelope, authority)) {
+    const listed = authority.keys.get(keyid);
     const key = listed === undefined ? undefined : verifyingKey(listed);
     if (key === undefined || counted.has(key.fingerprint)) continue;
-    if (key.verifies(message, Buffer.from(sig, "hex"))) counted.add(key.fingerprint);
+    if (key.verifies(message, Buffer.from(sig, "hex"))) counted.set(key.fingerprint, keyid);
   }
-  expectEnough(counted.size);
+  return [...counted.values()];
+}
+
+function mayCount({ signatures }: Envelope, { keys, role }: Pick<RoleAuthority, "keys" | "role">): Envelope["signatures"] {
+  return signatures.filter(({ keyid, sig }) => role.keyids.includes(keyid) && keys.has(keyid) && HEX_BYTES.test(sig));
 }
 
 /**

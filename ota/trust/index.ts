@@ -1,6 +1,7 @@
 // The only verifier of everything that may change a device: TUF 1.0.34. Pure except for its store,
 // which gets files, a fetch function and the time as arguments.
 export type { Catalogue, Listing } from "./catalogue.ts";
+export { countingKeyIds } from "./checks.ts";
 export { timeFloor } from "./floor.ts";
 export {
   customOf,

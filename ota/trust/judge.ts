@@ -68,7 +68,7 @@ function refused(reason: TargetRefusal, message: string): TargetVerdict {
 /** An unknown or missing member is a reason to refuse, not to fail. */
 export function customOf(path: string, custom: unknown): TargetCustom | Fault {
   try {
-    check(targetNameSchema, path, `target name ${quoted(path, 160)}`, "trust.invalid");
+    check(targetNameSchema, path, `target name ${quoted(path)}`, "trust.invalid");
     return check(targetCustomSchema, custom, `custom of target "${path}"`, "trust.invalid");
   } catch (error) {
     if (error instanceof Fault) return error;

@@ -13,6 +13,7 @@ import { onlineKeys, trustRoot } from "./root.ts";
 import { namesOf, type Target } from "./search.ts";
 import type { Fetch } from "./session.ts";
 import { openTrustStore } from "./store.ts";
+import { metaOf, type TrustedMetadata } from "./trusted.ts";
 import { ONLINE_KEYS_FILE, storedName } from "./stored.ts";
 
 /** Roots that are followed in a directory that is published already. */
@@ -47,24 +48,26 @@ export interface ReleasedTarget {
 export interface CheckedRepository {
   readonly listing: Listing;
   readonly targets: readonly ReleasedTarget[];
+  /** [OTA-29] Delegated roles that have expired, and that are served in this version already. */
+  readonly tolerated: readonly Fault[];
 }
 
 /**
  * [OTA-25] Verifies a repository before clients see it: as a client that starts from `root`, and as
- * one that has accepted what `published` serves now. Unlike a client it tolerates nothing: each
- * role must be accepted, and each target must be for some device.
+ * one that has accepted what `published` serves now. Unlike a client it tolerates nothing but a
+ * delegated role that has expired where it is served already [OTA-29]: each other role must be
+ * accepted, and each target must be for some device.
  * @param published `metadata/` of what is served now; undefined when nothing is.
  * @throws Fault `trust.*` as a client would; `release.refused` for a target that no client would
  *   find or accept.
  */
 export async function checkRepository(options: SurveyOptions, published: Fetch | undefined): Promise<CheckedRepository> {
   const { root, fetch, nowMs } = options;
+  const files = published === undefined ? undefined : await acceptedFiles(published);
+  const served = files === undefined ? undefined : (await openTrustStore(files, root)).trusted;
   const listing = await surveyRepository(options);
-  expectNoFaults(listing);
-  if (published !== undefined) {
-    const files = await acceptedFiles(published);
-    if (files !== undefined) expectNoFaults(await listFrom(files, root, fetch, nowMs));
-  }
+  const tolerated = expectFaultsOfServed(listing, served);
+  if (files !== undefined) expectFaultsOfServed(await listFrom(files, root, fetch, nowMs), served);
   const found = new Set(listing.targets.map(({ path }) => path));
   const hidden = namesOf(listing.trusted).find((path) => !found.has(path));
   if (hidden !== undefined)
@@ -72,7 +75,7 @@ export async function checkRepository(options: SurveyOptions, published: Fetch |
       "release.refused",
       `target "${hidden}": no role that lists it may speak for that name, so no device would find it`,
     );
-  return { listing, targets: listing.targets.map((target) => released(target)) };
+  return { listing, targets: listing.targets.map((target) => released(target)), tolerated };
 }
 
 async function listFrom(files: DurableFiles, root: Uint8Array, fetch: Fetch, nowMs: number): Promise<Listing> {
@@ -80,8 +83,20 @@ async function listFrom(files: DurableFiles, root: Uint8Array, fetch: Fetch, now
   return await (await store.refresh({ fetch, nowMs })).list();
 }
 
-function expectNoFaults({ faults: [first] }: Listing): void {
-  if (first !== undefined) throw first;
+/**
+ * [OTA-29] A role whose key is not at hand must not keep the timestamp from being renewed for all
+ * others: it is no worse off than before.
+ * @returns the faults that change nothing for clients.
+ * @throws the first other one.
+ */
+function expectFaultsOfServed({ faults, refused, trusted }: Listing, served: TrustedMetadata | undefined): readonly Fault[] {
+  for (const [at, fault] of faults.entries()) {
+    const role = refused[at] ?? "";
+    const version = metaOf(trusted, role)?.version;
+    const isServed = served !== undefined && version !== undefined && metaOf(served, role)?.version === version;
+    if (fault.code !== "trust.expired" || !isServed) throw fault;
+  }
+  return faults;
 }
 
 function released(target: Target): ReleasedTarget {

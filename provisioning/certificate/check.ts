@@ -1,6 +1,7 @@
 // The check of an issued certificate: whether it is one for this device. [ID-8]
 import { X509Certificate } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { CLIENT_AUTH, isFor } from "../key-usage.ts";
 import { CLOCK_SKEW_MS, INTERMEDIATES_MAX } from "./limits.ts";
 
@@ -73,7 +74,8 @@ function faultsOf(leaf: X509Certificate, expected: ExpectedCertificate): readonl
   const { deviceId, nowMs } = expected;
   const faults: string[] = [];
   const commonName: unknown = leaf.toLegacyObject().subject.CN; // a list when there are several
-  if (commonName !== deviceId) faults.push(`its CN is ${JSON.stringify(commonName)}, expected "${deviceId}"`);
+  if (commonName !== deviceId)
+    faults.push(`its CN is ${quoted([commonName].flat().map(String).join(", "))}, expected "${deviceId}"`);
   if (leaf.ca) faults.push("it is an authority's certificate");
   if (!isFor(leaf, CLIENT_AUTH)) faults.push("it is not for client authentication");
   const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];

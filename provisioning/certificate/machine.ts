@@ -3,7 +3,6 @@
 // certificates on disk say where to begin, so no record can disagree with them. [ID-9]
 import type { FaultCode } from "../../hal/fault.ts";
 import {
-  CLOCK_SKEW_MS,
   RENEW_AT_LIFETIME_RATIO,
   RENEW_GAP_RATIO,
   RENEW_SPREAD_RATIO,
@@ -122,9 +121,12 @@ function onTick(state: State, nowMs: number): Step {
   if (nowMs >= notAfterMs) return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
   if (state.at === "fresh") {
     const { current, jitter } = state;
-    // Not known, or later than now: the clock was set back since.
-    if (current.receivedMs === undefined || current.receivedMs > nowMs + CLOCK_SKEW_MS)
+    const { receivedMs, notAfterMs: endMs } = current;
+    // Not known, or by a clock that was far ahead.
+    if (receivedMs === undefined || receivedMs >= endMs)
       return { state: fresh({ ...current, receivedMs: nowMs }, jitter), effects: [{ do: "record-receipt", atMs: nowMs }] };
+    // A receipt that lies ahead, because the clock was set back, stays: with this moment in its
+    // place 80 % of the life would be past as soon as the clock is right again.
     return nowMs >= state.renewAtMs ? renew(current, 1) : same(state);
   }
   // A clock that was set back must not make a wait longer.
@@ -143,12 +145,14 @@ function due(current: Validity, nowMs: number, waitMs: number, attempt: number):
 
 /**
  * [ID-9] At 80 % of the lifetime and up to 4 % later, so that a fleet does not come at once. Later
- * still when another certificate was received, and discarded, less than a tenth of the life before.
+ * still when another certificate was received, and discarded, less than a tenth of the life before;
+ * less than a twentieth near the end, so that the device need not be without one.
  */
 function fresh(current: Validity, jitter: number, lastReceivedMs?: number): State {
   const ratio = RENEW_AT_LIFETIME_RATIO + RENEW_SPREAD_RATIO * jitter;
   const dueMs = current.notAfterMs - lifetimeMs(current) * (1 - ratio);
-  const gapEndsMs = Math.min((lastReceivedMs ?? 0) + gapMs(current), current.notAfterMs - gapMs(current) / 2);
+  const [lastMs, gap] = [lastReceivedMs ?? 0, gapMs(current)];
+  const gapEndsMs = Math.min(lastMs + gap, Math.max(current.notAfterMs - gap / 2, lastMs + gap / 2));
   return { at: "fresh", current, jitter, renewAtMs: Math.round(Math.max(dueMs, gapEndsMs)) };
 }
 

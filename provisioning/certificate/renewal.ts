@@ -95,6 +95,7 @@ class CertificateRenewal implements Renewal {
       if (!(error instanceof Fault)) throw error;
       this.#lastFault = error; // damaged, or for another key or hub: it can prove nothing
       await store.discardNext();
+      this.#state = start(current, undefined, random(), await receipts.lastReceivedAtMs()).state;
       return NOTHING;
     }
     const { state, effects } = start(current, await this.#received(this.#next), random());
@@ -183,12 +184,22 @@ class CertificateRenewal implements Renewal {
         this.#lastFault = new Fault(code, `renew the certificate: the authority asks to try again in ${retryAfterMs / 1000} s`);
         return { kind: "later", nowMs: clock.nowMs(), retryAfterMs, jitter: random() };
       }
-      return await this.#store(checkIssued(answer.certificates, this.#expected()));
+      return await this.#store(this.#anotherOne(checkIssued(answer.certificates, this.#expected())));
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#lastFault = error;
       return { kind: "failed", code: error.code, nowMs: clock.nowMs(), jitter: random() };
     }
+  }
+
+  /**
+   * An authority that answers with the certificate that it was shown has renewed nothing. To count
+   * that as received would renew it again and again, faster and faster towards its end.
+   * @throws Fault `enrol.mismatch`, after which the device waits a tenth of the life. [ID-24]
+   */
+  #anotherOne(issued: DeviceCertificate): DeviceCertificate {
+    if (issued.serial !== this.#current.serial) return issued;
+    throw new Fault("enrol.mismatch", "renew the certificate: the authority answered with the one that is to be renewed");
   }
 
   /** Records when the certificate was received first: a cut in between must not forget that. */

@@ -69,7 +69,7 @@ function requestOf(
  * [ID-7] The authorities that the server lists must include the one that came with the image.
  * Otherwise this is another authority behind one of our names.
  */
-function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
+export function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
   if (answer.status !== 200) throw refusal(answer, "EST /cacerts");
   const pin = new X509Certificate(hub.authority).raw;
   if (!readCertificates(answer.body).some((certificate) => pin.equals(certificate)))
@@ -83,7 +83,7 @@ function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
  * RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request,
  * which TLS 1.3 does not have. The other attributes are advice.
  */
-function checkAttributes(answer: HttpsResponse): void {
+export function checkAttributes(answer: HttpsResponse): void {
   if (answer.status === 204 || answer.status === 404 || answer.body.byteLength === 0) return;
   if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
   const text = Buffer.from(answer.body).toString("latin1").replaceAll(/\s+/g, "");

@@ -1,7 +1,10 @@
 // One HTTP request over an open stream, bounded in bytes. The stream ends with it.
-import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+// not from node:http: as an ES module it loads undici for its WebSocket, which takes 10 MB
+import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { collectBytes } from "../../hal/format/collect.ts";
 import { defined } from "../../hal/format/defined.ts";
 import { EXCHANGE_TIMEOUT_MS } from "./limits.ts";
 
@@ -29,7 +32,8 @@ export async function exchange(stream: Duplex, request: HttpsRequest): Promise<H
   const what = `${request.method} ${request.path}`;
   try {
     const response = await send(stream, request);
-    const body = await collect(response, request.bytesMax, what);
+    const tooLarge = () => new Fault("enrol.too-large", `${what}: the answer has more than ${request.bytesMax} bytes`);
+    const body = await collectBytes(response.iterator({ destroyOnReturn: true }), request.bytesMax, tooLarge);
     return { status: response.statusCode ?? 0, headers: response.headers, body };
   } catch (error) {
     throw asFault(error, isParseError(error) ? "enrol.bad-response" : "enrol.unreachable", what);
@@ -72,7 +76,7 @@ export async function withTimeout<T>(
 function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
   const response = Promise.withResolvers<IncomingMessage>();
   const body = request.body === undefined ? undefined : Buffer.from(request.body);
-  const outgoing = httpRequest({
+  const outgoing = httpsRequest({
     method: request.method,
     path: request.path,
     headers: {
@@ -87,19 +91,6 @@ function send(stream: Duplex, request: HttpsRequest): Promise<IncomingMessage> {
   outgoing.on("error", response.reject);
   outgoing.end(body);
   return response.promise;
-}
-
-async function collect(response: IncomingMessage, bytesMax: number, what: string): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  // no encoding is set, so the chunks are buffers; the typings cannot know that
-  for await (const chunk of response.iterator({ destroyOnReturn: true })) {
-    if (!(chunk instanceof Uint8Array)) throw new Fault("assert.broken", "a response without an encoding gave text");
-    bytes += chunk.byteLength;
-    if (bytes > bytesMax) throw new Fault("enrol.too-large", `${what}: the answer has more than ${bytesMax} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 /** llhttp's errors are named HPE_*. */

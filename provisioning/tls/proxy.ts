@@ -2,6 +2,7 @@
 // to the hub, and TLS inside it is end to end. [TUN-12]
 import type { Socket } from "node:net";
 import { Fault, type FaultCode } from "../../hal/fault.ts";
+import { ByteCollector } from "../../hal/format/collect.ts";
 import { quoted } from "../../hal/format/text.ts";
 import type { Endpoint } from "./endpoint.ts";
 
@@ -16,6 +17,7 @@ export interface ProxyRequest {
   readonly faultCode: FaultCode;
 }
 
+const END = Buffer.from("\r\n\r\n");
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: [\t\x20-\x7e\x80-\xff]*)?$/u;
 /** RFC 9112 section 5, without line folding. */
 const FIELD_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/u;
@@ -40,7 +42,7 @@ export async function connectThroughProxy(socket: Socket, request: ProxyRequest)
   const status = STATUS_LINE.exec(statusLine)?.[1];
   if (status === undefined || !fields.every((line) => FIELD_LINE.test(line)))
     throw refused("answered something that is not HTTP");
-  if (status !== "200") throw refused(`answered ${quoted(statusLine, 80)}`);
+  if (status !== "200") throw refused(`answered ${quoted(statusLine)}`);
   if (end + 4 !== head.length) throw refused("sent bytes after its answer, before TLS began");
 }
 
@@ -51,19 +53,37 @@ function authorityOf({ host, port }: Endpoint): string {
 
 function readHead(socket: Socket, refused: (what: string, cause?: Error) => Fault): Promise<string> {
   return new Promise((resolve, reject) => {
-    let head = "";
+    const head = new ByteCollector();
+    const ending = createEndFinder();
     const settle = (act: () => void): void => {
       socket.off("data", onData).off("error", onError).off("close", onClose);
       socket.pause();
       act();
     };
     const onData = (chunk: Buffer): void => {
-      head += chunk.toString("latin1");
-      if (head.length > PROXY_HEAD_BYTES_MAX) settle(() => reject(refused(`answered more than ${PROXY_HEAD_BYTES_MAX} bytes`)));
-      else if (head.includes("\r\n\r\n")) settle(() => resolve(head));
+      if (head.length + chunk.byteLength > PROXY_HEAD_BYTES_MAX)
+        return settle(() => reject(refused(`answered more than ${PROXY_HEAD_BYTES_MAX} bytes`)));
+      head.add(chunk);
+      if (ending(chunk)) settle(() => resolve(Buffer.from(head.take()).toString("latin1")));
     };
     const onError = (cause: Error): void => settle(() => reject(refused(`broke off: ${cause.message}`, cause)));
     const onClose = (): void => settle(() => reject(refused("closed the connection without an answer")));
     socket.on("data", onData).on("error", onError).on("close", onClose);
   });
+}
+
+/**
+ * @returns a function that is called with each piece, and says whether an empty line has come. It
+ *   looks at each byte once. [STA-31]
+ */
+function createEndFinder(): (piece: Uint8Array) => boolean {
+  let matched = 0;
+  return (piece) => {
+    for (const byte of piece) {
+      if (byte === END[matched]) matched += 1;
+      else matched = byte === END[0] ? 1 : 0;
+      if (matched === END.byteLength) return true;
+    }
+    return false;
+  };
 }

@@ -1,11 +1,18 @@
 // A flood of enrolment requests that are well formed and really signed: sending one needs no
 // certificate. A device's own request stays there to be approved, the operator gets one alert for
 // the flood, and neither the list of requests nor the journal grows with it.
+import { generateKeyPairSync } from "node:crypto";
 import { Agent, request } from "node:https";
 import { test, type Test } from "tap";
 import { deny, forget } from "../../hub/devices/index.ts";
 import type { Hub } from "../../hub/index.ts";
-import { PENDING_PER_ID_MAX, PENDING_PER_SOURCE_MAX, PENDING_REQUESTS_MAX } from "../../hub/limits.ts";
+import {
+  ENROLMENTS_BURST,
+  PENDING_NEW_BURST,
+  PENDING_PER_ID_MAX,
+  PENDING_PER_SOURCE_MAX,
+  PENDING_REQUESTS_MAX,
+} from "../../hub/limits.ts";
 import { certificateIn, EST, labDevice, type LabDevice, labHub, simpleEnrol } from "../lab/worlds/hub.ts";
 
 /**
@@ -117,4 +124,39 @@ test("[ID-7] a thousand invented ids keep no device out, and their alert is one 
     (await hub.store.journal.tail(100_000, "info")).length <= PENDING_REQUESTS_MAX + 100,
     "nor does the rest of the journal grow",
   );
+});
+
+test("[ID-27] new requests of one address are accepted at a pace: further ones wait, those of other addresses do not", async (t) => {
+  const { hub } = await labHub(t);
+  const ask = stranger(t, hub, "127.0.0.66");
+  const known = await labDevice("gw-known");
+  // A request that was repeated is displaced last.
+  for (const round of [1, 2]) t.equal(await ask(known.csr), 202, String(round));
+  const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  const statuses = new Map<number, number>();
+  // Enough to be over the pace, whatever was paid back meanwhile.
+  for (let n = 0; !statuses.has(503) && n < 2 * PENDING_NEW_BURST - 64; n++) {
+    const status = await ask((await labDevice(`invented-${n}`, { key, withoutAuditKey: true })).csr);
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+  t.ok((statuses.get(202) ?? 0) >= PENDING_NEW_BURST - 1, `${statuses.get(202)} were accepted`);
+  t.equal(statuses.get(503), 1);
+  t.equal(await ask(known.csr), 202, "a request that is known is repeated at that address");
+  t.match(
+    (await crowded(hub)).find(({ detail }) => detail["over"] === "pace"),
+    { detail: { from: "127.0.0.66" } },
+  );
+  await getsIn(t, hub, await labDevice("gw-1"));
+});
+
+test("[TUN-25] one key asks for certificates at a pace: it gets 429, and another device at that address does not", async (t) => {
+  const { hub } = await labHub(t);
+  const ask = stranger(t, hub, "127.0.0.66");
+  const [hasty, other] = [await labDevice("gw-1"), await labDevice("gw-2")];
+  await getsIn(t, hub, hasty);
+  const statuses: number[] = [];
+  while (!statuses.includes(429) && statuses.length < 8 * ENROLMENTS_BURST) statuses.push(await ask(hasty.csr));
+  t.equal(statuses.at(-1), 429);
+  t.ok(statuses.length > ENROLMENTS_BURST / 2, `${statuses.length} were answered`);
+  t.equal(await ask(other.csr), 202);
 });

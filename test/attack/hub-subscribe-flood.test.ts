@@ -5,26 +5,14 @@ import { once } from "node:events";
 import type { MqttClient } from "mqtt";
 import { connect as connectTls } from "node:tls";
 import { test } from "tap";
-import { MQTT_FILTERS_MAX, MQTT_REFUSALS_MAX } from "../../hub/limits.ts";
+import { JOURNAL_INTERVAL_MS, MQTT_FILTERS_MAX, MQTT_REFUSALS_MAX } from "../../hub/limits.ts";
 import { ask, connect, enrolled, labDevice, labHub, labMessage, simpleEnrol } from "../lab/worlds/hub.ts";
+import { subscribePacket } from "../lab/worlds/mqtt-bytes.ts";
 
 const FILTERS = 5000;
 
 async function closed(client: MqttClient): Promise<void> {
   return new Promise((resolve) => client.once("close", () => resolve()));
-}
-
-/** MQTT 3.1.1 section 3.8, with QoS 1 for each filter. */
-function subscribePacket(filters: readonly string[]): Buffer {
-  const body = Buffer.concat([
-    Buffer.of(0, 7),
-    ...filters.map((filter) =>
-      Buffer.concat([Buffer.of(filter.length >> 8, filter.length & 0xff), Buffer.from(filter), Buffer.of(1)]),
-    ),
-  ]);
-  const length: number[] = [];
-  for (let left = body.byteLength; left > 0; left = Math.floor(left / 128)) length.push((left % 128) + (left >= 128 ? 128 : 0));
-  return Buffer.concat([Buffer.of(0x82, ...length), body]);
 }
 
 test("[TUN-22] a SUBSCRIBE with 5,000 foreign filters is refused as a whole, and others are served meanwhile", async (t) => {
@@ -60,10 +48,10 @@ test("[TUN-22] eight filters in a SUBSCRIBE are served, and nine end the connect
       if (packet.cmd === "suback") resolve(packet.messageId);
     }),
   );
-  socket.write(subscribePacket(own(MQTT_FILTERS_MAX)));
+  socket.write(subscribePacket(7, own(MQTT_FILTERS_MAX)));
   t.equal(await suback, 7);
   const ended = closed(client);
-  socket.write(subscribePacket(own(MQTT_FILTERS_MAX + 1)));
+  socket.write(subscribePacket(7, own(MQTT_FILTERS_MAX + 1)));
   await ended;
   t.match(await hub.store.journal.tail(10, "warning"), [{ event: "packet.refused", detail: { filters: MQTT_FILTERS_MAX + 1 } }]);
 });
@@ -89,6 +77,30 @@ test("[TUN-22] a connection that is refused again and again ends, and every refu
   );
 });
 
+test("[TUN-22] refusals cost no write of their own: they are written at intervals, however many there are", async (t) => {
+  const { hub } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const cert = await enrolled(hub, device);
+  const writes: number[] = [];
+  hub.events.on("journal", ({ event, times }) => {
+    if (event === "topic.refused") writes.push(times);
+  });
+  const started = performance.now();
+  const rounds = 24;
+  for (let round = 0; round < rounds; round++) {
+    const { client } = await connect(t, hub, device, cert);
+    const ended = closed(client);
+    for (let n = 0; n < 2 * MQTT_REFUSALS_MAX; n++) client.subscribe("sallyport/1/gw-2/down/x", () => undefined);
+    await ended;
+  }
+  await hub.store.journal.flush();
+  // The same line each time, whose count is raised. One write was asked for by this test, and
+  // timers are exact to a millisecond.
+  const intervals = Math.ceil((performance.now() - started) / JOURNAL_INTERVAL_MS);
+  t.ok((writes.at(-1) ?? 0) >= rounds * MQTT_REFUSALS_MAX, `${writes.at(-1)} refusals are counted`);
+  t.ok(writes.length <= intervals + 2, `${writes.length} writes in ${intervals} intervals`);
+});
+
 test("[TUN-22] thousands of filters are refused before a device is known, too", async (t) => {
   const { hub } = await labHub(t);
   const socket = connectTls({ host: "127.0.0.1", servername: "localhost", port: hub.mqttPort, ca: hub.anchors.authority });
@@ -96,7 +108,12 @@ test("[TUN-22] thousands of filters are refused before a device is known, too", 
   socket.on("error", () => undefined);
   socket.resume();
   const ended = once(socket, "close");
-  socket.write(subscribePacket(Array.from({ length: FILTERS }, () => "#")));
+  socket.write(
+    subscribePacket(
+      7,
+      Array.from({ length: FILTERS }, () => "#"),
+    ),
+  );
   await ended;
   t.equal((await ask(hub, "/healthz")).status, 200);
 });

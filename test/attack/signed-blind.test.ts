@@ -1,75 +1,23 @@
 // A captured device, or a hub that lies, offers the hash of something else. The tools that sign
 // find out what a hash stands for, from the signer's own root and by hashing a plan again, and sign
 // nothing that they cannot resolve.
-import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, cpSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test, type Test } from "tap";
+import { test } from "tap";
 import type { OperationRequest } from "../../agent/operations/format.ts";
-import { addTarget, type TargetDescription } from "../../build/release/add.ts";
-import { run } from "../../build/release/cli.ts";
-import { initialise } from "../../build/release/init.ts";
-import { signChanges } from "../../build/release/sign.ts";
 import { planHash } from "../../warden/lockdown/format/index.ts";
 import { planLockdown } from "../../warden/lockdown/plan/index.ts";
 import { openOrder, orderKey } from "../../warden/orders/format/index.ts";
-import { makeKeyHolder, rosterOf } from "../lab/counterparts/operator-keys.ts";
 import { labHub } from "../lab/worlds/hub.ts";
 import { admitted, hubCommand, listening } from "../lab/worlds/hub-cli.ts";
 import { labPolicy, labSnapshot } from "../lab/worlds/lockdown.ts";
-import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { answer, hashOf, ID, NONCE, operatorsMachine } from "../lab/worlds/operators-machine.ts";
 
-const ID = "gw-1";
-const NONCE = randomBytes(32).toString("hex");
 const TRIED = planLockdown(labPolicy(), labSnapshot());
 const OPENED = planLockdown(
   labPolicy({ network: { inbound: [{ link: "eth0", protocol: "tcp", ports: [22], from: "any" }] } }),
   labSnapshot(),
 );
-
-function hashOf(text: string): string {
-  return `sha256:${createHash("sha256").update(text).digest("hex")}`;
-}
-
-/** A repository with a roster and releases, and an operator who has a copy of its root. */
-async function operatorsMachine(t: Test) {
-  const directory = await temporaryDirectory(t);
-  const [dir, file] = [join(directory, "release"), join(directory, "file")];
-  const { root } = await initialise(dir, Date.now());
-  const anna = await makeKeyHolder(directory, "anna");
-  const add = async (name: string, content: string, audience: NonNullable<TargetDescription["audience"]>) => {
-    writeFileSync(file, content);
-    await addTarget(dir, name, file, { line: name.split("/")[0] ?? "", hardware: { any: true }, audience });
-  };
-  const roster = { ...rosterOf({ holder: anna, roles: ["maintainer"] }), tenant: "acme", groups: { north: [ID] } };
-  await add("operators/plant.json", JSON.stringify(roster), { devices: [ID] });
-  await add("os/all.json", "for all", { everyone: true });
-  await add("os/acme.json", "for acme", { tenant: "acme", everyone: true });
-  await add("os/north.json", "for north", { tenant: "acme", groups: ["north"] });
-  await add("os/other.json", "for another device", { devices: ["gw-2"] });
-  await add("os/foreign.json", "for another tenant", { tenant: "other", everyone: true });
-  await add("policy/all.json", "a policy", { everyone: true });
-  await signChanges(dir, [], Date.now());
-  const own = join(directory, "root.json");
-  cpSync(root, own);
-  return { directory, dir, root: own, repository: join(dir, "repository"), anna };
-}
-
-type Machine = Awaited<ReturnType<typeof operatorsMachine>>;
-
-/** `sallyport-release answer` for a request of these members. */
-async function answer({ directory, root, repository, anna }: Machine, members: object, ...options: readonly string[]) {
-  const request = join(directory, "request");
-  writeFileSync(request, JSON.stringify({ v: 1, kind: "order-request", deviceId: ID, nonce: NONCE, ...members }));
-  const [out, err]: [string[], string[]] = [[], []];
-  const words = ["answer", request, "--key", anna.keyFile, "--root", root, "--repository", repository, ...options];
-  const code = await run(words, {
-    out: (text) => void out.push(text),
-    err: (text) => void err.push(text),
-    nowMs: () => Date.now(),
-  });
-  return { code, out: out.join("\n"), err: err.join("\n").replaceAll(/\s+/gu, " ") };
-}
 
 test("[OPS-26] a release is signed for when the signer's own root vouches for it and it is for this device, and it is shown", async (t) => {
   const machine = await operatorsMachine(t);

@@ -123,7 +123,7 @@ test("[OTA-25] [OTA-7] expired metadata is neither published nor signed over", a
   await publish(w.dir, w.to, { nowMs: Date.now() });
   await t.rejects(
     signChanges(w.dir, ["timestamp"], Date.now() + 731 * DAY_MS),
-    { code: "trust.expired", message: /--role ROLE renews/u },
+    { code: "trust.expired", message: /sign --renew renews what has expired/u },
     "a fresh timestamp over roles that have expired",
   );
 });

@@ -18,9 +18,14 @@ import { connect, enrolled, labDevice, labHub, labLog, labMessage } from "../lab
 import { CONNECTED } from "../lab/worlds/device-status.ts";
 import { recordOf } from "../lab/worlds/operations.ts";
 
-/** C0, DEL, C1, zero-width, soft hyphen, bidirectional, BOM, a tag, a line separator. */
-const EVIL = "\u001b[2J\u0007\u007f\u009b31m\u200b\u200d\u00ad\u202egnp.exe\u202c\u2066\u2069\ufeff\u{e0041}\u2028end";
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u;
+/**
+ * C0, DEL, C1, zero-width, soft hyphen, bidirectional, BOM, a tag, a line separator, two variation
+ * selectors, a joiner of graphemes, a filler, and a blank Braille pattern.
+ */
+const EVIL =
+  "\u001b[2J\u0007\u007f\u009b31m\u200b\u200d\u00ad\u202egnp.exe\u202c\u2066\u2069\ufeff\u{e0041}\u2028\ufe0f\u{e0101}\u034f\u3164\u2800end";
+const UNPRINTABLE =
+  /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\ufe00-\ufe0f\u{e0100}-\u{e01ef}\u034f\u115f\u1160\u180b-\u180f\u3164\uffa0\u2800]/u;
 
 function isSafe(text: string): boolean {
   return !UNPRINTABLE.test(text.replaceAll("\n", ""));
@@ -190,6 +195,21 @@ test("[AUD-40] who acted is marked as the agent's word in the agent's records, a
   t.match(first, /ok +ada \(says the agent\)/u);
   t.notMatch(second, "says the agent");
   t.match(third, /ok +-/u);
+});
+
+test("[AUD-40] what the hub knows only from a device's agent is marked so in alerts and journal, as lines and as JSON", async (t) => {
+  const state = join(await temporaryDirectory(t), "hub");
+  await initHub({ state, name: "Plant 7", hosts: ["hub.example"] });
+  const store = await openStore(join(state, "hub.db"));
+  store.journal.note("update.rolled-back", "gw-1", { target: "os/a.json", why: "all is well" }, Date.now());
+  store.journal.note("device.other-key", "gw-1", { fingerprint: "sha256:00" }, Date.now());
+  await store.close();
+  const [claimed = "", known = ""] = (await hub(state, "alerts")).out.split("\n");
+  t.match(claimed, /update\.rolled-back .*\(says the agent\)/u);
+  t.notMatch(known, "says the agent");
+  const [claim, fact] = (await hub(state, "alerts", "--json")).out.split("\n").map((line): unknown => JSON.parse(line));
+  t.match(claim, { event: "update.rolled-back", saidBy: "agent" });
+  t.notMatch(fact, { saidBy: "agent" });
 });
 
 test("a hub's name is printed like any other text", async (t) => {

@@ -23,8 +23,18 @@ export interface Bench {
   readonly progress: (text: string) => void;
 }
 
+/** A program or a way of work that our number is compared with. */
+export interface Peer {
+  readonly name: string;
+  /** What it does of our work. */
+  readonly does: string;
+  /** What it does not do, and ours does. */
+  readonly lacks: string;
+}
+
 export interface Measure {
   readonly name: string;
+  readonly peers: readonly Peer[];
   /** What is measured, against which peer, and how: printed above the rows. */
   readonly how: string;
   /** @throws Fault when the measurement could not be made. */

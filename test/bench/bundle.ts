@@ -5,6 +5,7 @@ import { finding } from "./finding.ts";
 
 export const bundle: Measure = {
   name: "bundle",
+  peers: [],
   how: "bytes of JavaScript on the device as `npm run build` makes it; native add-ons are listed beside the budget",
   async run() {
     const { programs, deviceBytes, addonBytes } = await buildPrograms();

@@ -7,6 +7,7 @@ import * as v from "valibot";
 import { bundleFile } from "../../build/bundle.ts";
 import { assert } from "../../hal/fault.ts";
 import { startProgram } from "../lab/runner/process.ts";
+import { startOf, type UnitStart } from "../lab/runner/units.ts";
 import { type Bench, PROJECT } from "./bench.ts";
 
 const outcomeSchema = v.looseObject({
@@ -27,41 +28,40 @@ export interface Contender {
 }
 
 /**
- * Programs with `ours` are bundled as the device's programs are. The peers run unbundled, with
- * packages from node_modules.
+ * Programs with `as` are bundled as the device's programs are, and started as that unit starts
+ * Node. The peers run unbundled, with packages from node_modules and Node's default options.
  */
 const LOADS = {
-  "tunnel-messages": { ours: true, source: new URL("./load/tunnel-messages.ts", import.meta.url) },
-  "bare-messages": { ours: false, source: new URL("./load/bare-messages.ts", import.meta.url) },
-  "tunnel-reconnects": { ours: true, source: new URL("./load/tunnel-reconnects.ts", import.meta.url) },
-  "bare-reconnects": { ours: false, source: new URL("./load/bare-reconnects.ts", import.meta.url) },
-  "bare-session": { ours: false, source: new URL("./load/bare-session.ts", import.meta.url) },
-  "audit-log": { ours: true, source: new URL("./load/audit-log.ts", import.meta.url) },
-  "install-image": { ours: true, source: new URL("./load/install-image.ts", import.meta.url) },
-  "policy-apply": { ours: true, source: new URL("./load/policy-apply.ts", import.meta.url) },
-  "bare-nft": { ours: false, source: new URL("./load/bare-nft.ts", import.meta.url) },
-  "bare-writes": { ours: false, source: new URL("./load/bare-writes.ts", import.meta.url) },
+  "tunnel-messages": { as: "sallyport-agent.service", source: new URL("./load/tunnel-messages.ts", import.meta.url) },
+  "bare-messages": { as: undefined, source: new URL("./load/bare-messages.ts", import.meta.url) },
+  "tunnel-reconnects": { as: "sallyport-agent.service", source: new URL("./load/tunnel-reconnects.ts", import.meta.url) },
+  "bare-reconnects": { as: undefined, source: new URL("./load/bare-reconnects.ts", import.meta.url) },
+  "bare-session": { as: undefined, source: new URL("./load/bare-session.ts", import.meta.url) },
+  "audit-log": { as: "sallyport-warden.service", source: new URL("./load/audit-log.ts", import.meta.url) },
+  "install-image": { as: "sallyport-install@.service", source: new URL("./load/install-image.ts", import.meta.url) },
+  "policy-apply": { as: "sallyport-warden.service", source: new URL("./load/policy-apply.ts", import.meta.url) },
+  "bare-nft": { as: undefined, source: new URL("./load/bare-nft.ts", import.meta.url) },
+  "bare-writes": { as: undefined, source: new URL("./load/bare-writes.ts", import.meta.url) },
 } as const;
 export type Load = keyof typeof LOADS;
 
 export interface ContenderOptions {
   readonly program: Load;
   readonly args: readonly string[];
-  /** Options for Node itself. */
-  readonly flags?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
+  /** How Node is started, where it is not as the unit does it. */
+  readonly start?: UnitStart;
   /** A command before Node's path, for instance to enter a namespace. */
   readonly inside?: readonly [string, ...string[]];
 }
 
 const ROUND_MS_MAX = 600_000;
 
-export async function startContender(
-  bench: Bench,
-  { program, args, flags = [], env = {}, inside }: ContenderOptions,
-): Promise<Contender> {
+export async function startContender(bench: Bench, { program, args, start, inside }: ContenderOptions): Promise<Contender> {
   const file = await buildLoad(bench, program);
-  const [command = process.execPath, ...words] = [...(inside ?? []), process.execPath, "--expose-gc", ...flags, file, ...args];
+  const unit = LOADS[program].as;
+  const { options, env } = start ?? (unit === undefined ? { options: [], env: {} } : startOf(unit));
+  const node = [process.execPath, "--expose-gc", ...options, file, ...args];
+  const [command = process.execPath, ...words] = [...(inside ?? []), ...node];
   const running = startProgram({ name: program, command, args: words, env, input: true });
   bench.teardown(async () => void (await running.stop("SIGKILL")));
   await running.line(/^\{"round":0\}$/u);
@@ -81,10 +81,10 @@ export async function startContender(
  * @returns the file to run: plain JavaScript, because type stripping in Node costs memory and time.
  */
 export async function buildLoad(bench: Bench, program: Load): Promise<string> {
-  const { ours, source } = LOADS[program];
+  const { as, source } = LOADS[program];
   const entry = relative(PROJECT, fileURLToPath(source));
   const outfile = join(bench.directory, `${program}.mjs`);
-  if (ours) await bundleFile(entry, outfile);
+  if (as !== undefined) await bundleFile(entry, outfile);
   else
     await build({
       entryPoints: [join(PROJECT, entry)],
@@ -99,16 +99,26 @@ export async function buildLoad(bench: Bench, program: Load): Promise<string> {
   return outfile;
 }
 
+export interface Turns {
+  readonly rounds: number;
+  /** Messages, records or the like in a round. */
+  readonly count: number;
+  /** As many as this are played until {@link enough} says so. */
+  readonly roundsMax?: number;
+  /** Whether the rounds of each contender tell what they have to. */
+  readonly enough?: (outcomes: readonly (readonly RoundOutcome[])[]) => boolean;
+  readonly progress: (text: string) => void;
+}
+
 /** Runs rounds in turn, after one that does not count. @returns the results of each contender. */
 export async function inTurns(
   contenders: readonly Contender[],
-  rounds: number,
-  count: number,
-  progress: (text: string) => void,
+  { rounds, count, roundsMax = rounds, enough = () => true, progress }: Turns,
 ): Promise<readonly (readonly RoundOutcome[])[]> {
   const outcomes = contenders.map((): RoundOutcome[] => []);
-  for (let round = 0; round <= rounds; round += 1) {
-    if (round % Math.ceil(rounds / 4) === 0) progress(`round ${round} of ${rounds}, ${count} each`);
+  for (let round = 0; round <= roundsMax; round += 1) {
+    if (round > rounds && enough(outcomes)) break;
+    if (round % Math.ceil(rounds / 4) === 0) progress(`round ${round} of ${rounds} to ${roundsMax}, ${count} each`);
     // the order changes as well
     const order = round % 2 === 0 ? contenders.keys() : [...contenders.keys()].reverse();
     for (const index of order) {

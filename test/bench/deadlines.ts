@@ -30,6 +30,7 @@ const LATE_MS_MAX = 4000;
 
 export const deadlines: Measure = {
   name: "deadlines",
+  peers: [{ name: "quiet", does: "the same revert of the same policy by the same warden", lacks: "no flood at its socket" }],
   how: `a policy that nobody confirms within ${CONFIRM_WITHIN_S} s, probed from the other side of the cable: how long after that it goes out of force while the warden's socket is flooded, against a run without a flood`,
   async run(bench) {
     const missing = lacksProbeNetwork("netns");

@@ -1,5 +1,5 @@
 // A finding: our numbers, those of a named peer in the same run, and the budget where there is one.
-import { ratios, type Spread, spreadOf } from "./stats.ts";
+import { type Interval, medianInterval, ratios, type Spread, spreadOf } from "./stats.ts";
 
 export type Unit = "bytes" | "s" | "of 10" | "ms" | "us" | "/s" | "MiB/s" | "bytes/message";
 
@@ -21,8 +21,16 @@ export interface Finding {
   /** Our number divided by the peer's, over rounds that ran side by side. */
   readonly ratio: Spread | undefined;
   readonly target: Target | undefined;
-  /** Undefined without a target. */
+  /** By the median of the rounds. Undefined without a target. */
   readonly met: boolean | undefined;
+  /** The 95 % interval of the median that the target judges; undefined for too few rounds. */
+  readonly interval: Interval | undefined;
+  /**
+   * Whether the rounds tell one side of the target from the other: the whole interval lies on one
+   * side, or each of at least three rounds does. Undefined without a target, and for what was
+   * measured once or twice.
+   */
+  readonly certain: boolean | undefined;
   /** The known reason for a target that was missed. */
   readonly why: string | undefined;
 }
@@ -40,19 +48,30 @@ export interface Compared {
 export function finding({ what, unit, ours, peer, target, whyMissed }: Compared): Finding {
   const mine = spreadOf(ours);
   // numbers around zero have no useful ratio
-  const ratio = peer === undefined || unit === "bytes/message" ? undefined : ratios(ours, peer.values);
-  const judged = target?.of === "ratio" ? ratio?.median : mine.median;
-  const met = target === undefined || judged === undefined ? undefined : holds(target, judged);
+  const byRound = peer === undefined || unit === "bytes/message" ? [] : ratios(ours, peer.values);
+  const judged = target?.of === "ratio" ? byRound : ours;
+  const met = target === undefined || judged.length === 0 ? undefined : holds(target, spreadOf(judged).median);
   return {
     what,
     unit,
     ours: mine,
     peer: peer === undefined ? undefined : { ...spreadOf(peer.values), name: peer.name },
-    ratio,
+    ratio: byRound.length === 0 ? undefined : spreadOf(byRound),
     target,
     met,
+    interval: target === undefined ? undefined : medianInterval(judged),
+    certain: target === undefined ? undefined : isCertain(target, judged),
     why: met === false ? whyMissed : undefined,
   };
+}
+
+const ROUNDS_MIN = 3;
+
+function isCertain(target: Target, values: readonly number[]): boolean | undefined {
+  if (values.length < ROUNDS_MIN) return undefined;
+  const interval = medianInterval(values);
+  const ends = interval === undefined ? values : [interval.low, interval.high];
+  return ends.every((value) => holds(target, value)) || !ends.some((value) => holds(target, value));
 }
 
 function holds({ is, bound }: Target, value: number): boolean {

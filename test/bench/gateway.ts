@@ -13,7 +13,7 @@ import { memoryKey } from "../lab/fakes/keys.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, type RunningProgram, startProgram } from "../lab/runner/process.ts";
 import { startPtyPair } from "../lab/counterparts/pty.ts";
-import { AGENT_UID, buildRig, type Rig } from "../lab/worlds/rig.ts";
+import { AGENT_UID, buildRig, type Rig, type RigOptions } from "../lab/worlds/rig.ts";
 import type { Bench } from "./bench.ts";
 import { buildLoad } from "./contender.ts";
 
@@ -35,9 +35,9 @@ export interface Gateway {
 
 /**
  * The agent has a file key and its console on a pseudo-terminal. When this resolves, only the hub
- * runs.
+ * runs. @param starts how Node is started, where it is not as the units do it.
  */
-export async function openGateway(bench: Bench): Promise<Gateway> {
+export async function openGateway(bench: Bench, starts: RigOptions["starts"] = {}): Promise<Gateway> {
   const missing = needs("socat", "flock");
   assert(missing === false, `the gateway of the bench has real parts: it ${missing}`);
   await buildPrograms();
@@ -46,6 +46,7 @@ export async function openGateway(bench: Bench): Promise<Gateway> {
   const door = watchDoor();
   const rig = await buildRig({
     hubArgs: ["--retry-after", "1"],
+    starts,
     agentConfig: { key: { protection: "file" }, console: { path: cable.devicePath } },
     onLine: (program, line) => {
       if (program === "hub") door.line(line);

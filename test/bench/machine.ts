@@ -21,6 +21,10 @@ const FILE_SYSTEMS = /\[\s*(\d+\.\d+)\][^\n]*Reached target local-fs\.target/u;
 
 export const machine: Measure = {
   name: "machine",
+  peers: [
+    { name: "to file systems", does: "boots the same kernel and systemd in the same emulator", lacks: "nothing of ours has run" },
+    { name: "idle Node", does: "has loaded tls and https, and waits", lacks: "no connection and no code of its own" },
+  ],
   how: "a whole gateway in software emulation: sizes of its image; time of the guest from the kernel's start to the open tunnel, against the same kernel and systemd until the file systems are mounted, when nothing of ours has run; memory there, against an idle Node here; exposure as systemd-analyze scores it",
   async run(bench) {
     const missing = needs("image", "qemu", "systemd-analyze");

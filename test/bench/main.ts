@@ -1,5 +1,7 @@
 // `npm run bench`: the cost of the device's programs against named peers in the same run. Absolute
 // numbers depend on the machine, the ratios count.
+import { writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { type Measure, openBench } from "./bench.ts";
@@ -9,10 +11,13 @@ import { deadlines } from "./deadlines.ts";
 import { hub } from "./hub.ts";
 import { install } from "./install.ts";
 import { messages } from "./messages.ts";
+import { options as nodeOptions } from "./options.ts";
 import { policy } from "./policy.ts";
 import { reconnects } from "./reconnects.ts";
 import { refusals } from "./refusals.ts";
+import { loadNow } from "./load.ts";
 import { machine } from "./machine.ts";
+import { markdown } from "./markdown.ts";
 import { start } from "./start.ts";
 import { steady } from "./steady.ts";
 import { type Section, table } from "./table.ts";
@@ -30,18 +35,23 @@ const MEASURES: readonly Measure[] = [
   refusals,
   hub,
   machine,
+  nodeOptions,
 ];
 const NAMES = MEASURES.map(({ name }) => name);
 
-const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json]
+const HELP = `usage: npm run bench -- [--quick] [--only NAME[,NAME]] [--json] [--markdown FILE]
 
 Measures the device's programs against named peers, in turn and in the same run. Progress goes to stderr.
 
   --quick       use fewer messages and rounds, and wait 15 s instead of 60 s before reading memory
   --only NAMES  run only some of: ${NAMES.join(", ")}
   --json        print one JSON document instead of the table:
-                {quick, node, cpus, sections: [{name, how, findings}], failed: [{name, code, message}]}
-                Each finding: {what, unit, ours, peer?, ratio?, target?, met?, why?}; numbers as {median, min, max, samples}.
+                {quick, node, cpus, sections: [{name, how, peers, load, findings}], failed: [{name, code, message}]}
+                Each finding: {what, unit, ours, peer?, ratio?, target?, met?, interval?, certain?, why?};
+                numbers as {median, min, max, samples}. "certain" is false where the rounds lie on both
+                sides of the target (95 % interval of the median)
+  --markdown FILE
+                also write the table as a document; docs/performance.md is one of the whole bench
   --help        print this text
 
 Exit codes: 0 everything was measured (a missed target is reported, but is no failure), 1 a
@@ -51,6 +61,7 @@ measurement could not be made, 2 wrong usage.
 interface Options {
   readonly quick: boolean;
   readonly json: boolean;
+  readonly markdown: string | undefined;
   readonly measures: readonly Measure[];
 }
 
@@ -62,6 +73,7 @@ function options(): Options | "help" {
         quick: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         only: { type: "string" },
+        markdown: { type: "string" },
         help: { type: "boolean", default: false },
       },
     });
@@ -70,23 +82,27 @@ function options(): Options | "help" {
     if (unknown.length > 0)
       throw new Fault("usage.invalid", `--only: no measure "${unknown.join('", "')}"; expected some of ${NAMES.join(", ")}`);
     if (values.help) return "help";
-    return { quick: values.quick, json: values.json, measures: MEASURES.filter(({ name }) => only.includes(name)) };
+    const { quick, json } = values;
+    return { quick, json, markdown: values.markdown, measures: MEASURES.filter(({ name }) => only.includes(name)) };
   } catch (error) {
     throw asFault(error, "usage.invalid", "read the command line");
   }
 }
 
-async function measure({ quick, json, measures }: Options): Promise<number> {
+async function measure({ quick, json, markdown: document, measures }: Options): Promise<number> {
   const sections: Section[] = [];
   const failed: { readonly name: string; readonly code: string; readonly message: string }[] = [];
-  for (const { name, how, run } of measures) {
+  for (const { name, how, peers, run } of measures) {
     const progress = (text: string): void => void process.stderr.write(`bench: ${name}: ${text}\n`);
     const started = performance.now();
+    const before = loadNow();
     const { bench, undo } = await openBench(quick, progress);
     const stop = (): void => void undo().finally(() => process.exit(1));
     process.once("SIGINT", stop).once("SIGTERM", stop);
     try {
-      sections.push({ name, how, findings: await run(bench) });
+      const findings = await run(bench);
+      const load = { before, after: loadNow(), processors: availableParallelism() };
+      sections.push({ name, how, peers, load, findings });
       progress(`measured in ${((performance.now() - started) / 1000).toFixed(1)} s`);
     } catch (error) {
       const { code, message } = asFault(error, "assert.broken", "measure");
@@ -97,6 +113,7 @@ async function measure({ quick, json, measures }: Options): Promise<number> {
       await undo();
     }
   }
+  if (document !== undefined) await writeFile(document, markdown(sections, quick));
   if (json)
     process.stdout.write(
       `${JSON.stringify({ quick, node: process.version, cpus: navigator.hardwareConcurrency, sections, failed }, undefined, 2)}\n`,

@@ -12,6 +12,7 @@ const TARGET = { of: "ratio", is: "at most", bound: 5 } as const;
 
 export const refusals: Measure = {
   name: "refusals",
+  peers: [{ name: "valid", does: "takes a valid input of the same size at the same edge", lacks: "nothing is refused" }],
   how: `processor time of the worst refusal at each edge, garbage collection included, against a valid input of the same size (a shorter one by its share); what costs less than ${FLOOR_US} us counts as ${FLOOR_US} us`,
   async run({ quick, progress }) {
     const rounds = quick ? 3 : 7;

@@ -5,6 +5,13 @@ import { BARE_ID, openGateway } from "./gateway.ts";
 
 export const start: Measure = {
   name: "start",
+  peers: [
+    {
+      name: "bare mqtt.js",
+      does: "reads key, certificate and authority, and opens the same connection",
+      lacks: "no configuration to check, no warden to ask, no spool to open, no time to fetch, no console",
+    },
+  ],
   how: "from spawning the agent's bundle (enrolled, file key, its warden up) to the hub's letting it in, against a bare script that opens the same MQTT connection by mqtt.connect; both judged by the hub's journal",
   async run(bench) {
     const rounds = bench.quick ? 7 : 15;

@@ -21,8 +21,37 @@ export function spreadOf(values: readonly number[]): Spread {
  * Our number divided by the peer's, round by round: a slow moment of the machine affects both of a
  * pair.
  */
-export function ratios(ours: readonly number[], theirs: readonly number[]): Spread {
-  return spreadOf(ours.flatMap((value, round) => (theirs[round] === undefined ? [] : [value / theirs[round]])));
+export function ratios(ours: readonly number[], theirs: readonly number[]): readonly number[] {
+  return ours.flatMap((value, round) => (theirs[round] === undefined ? [] : [value / theirs[round]]));
+}
+
+/** Where the median of all possible rounds lies, in 95 of 100 runs. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Fewer samples say nothing about the median at 95 %. */
+const INTERVAL_SAMPLES_MIN = 6;
+
+/**
+ * The 95 % confidence interval of the median by order statistics, which assumes nothing about how
+ * the values are spread (W. J. Conover, Practical Nonparametric Statistics, section 3.2).
+ * @returns undefined for fewer than {@link INTERVAL_SAMPLES_MIN} values.
+ */
+export function medianInterval(values: readonly number[]): Interval | undefined {
+  if (values.length < INTERVAL_SAMPLES_MIN) return undefined;
+  const sorted = values.toSorted((a, b) => a - b);
+  // the most values that may lie outside at each end: P(Binomial(n, 1/2) < outside) <= 2.5 %
+  let outside = 0;
+  let term = 0.5 ** values.length;
+  for (let below = term; below <= 0.025; below += term) {
+    outside += 1;
+    term *= (values.length - outside + 1) / outside;
+  }
+  const [low, high] = [sorted[outside - 1], sorted.at(-outside)];
+  assert(low !== undefined && high !== undefined, "the interval lies within the values");
+  return { low, high };
 }
 
 export interface Point {

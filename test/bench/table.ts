@@ -1,15 +1,20 @@
 // The findings as a table for people: one row a number, below a description of each measure.
 import type { Finding, Target, Unit } from "./finding.ts";
+import type { Peer } from "./bench.ts";
+import { type Load, spokenLoad } from "./load.ts";
 import type { Spread } from "./stats.ts";
 
 export interface Section {
   readonly name: string;
   /** What was measured, against which peer, and how. */
   readonly how: string;
+  readonly peers: readonly Peer[];
+  /** The machine's load while it was measured. */
+  readonly load: Load;
   readonly findings: readonly Finding[];
 }
 
-const COLUMNS = ["", "ours", "peer", "ratio", "target", ""] as const;
+export const COLUMNS = ["", "ours", "peer", "ratio", "target", ""] as const;
 
 export function table(sections: readonly Section[]): string {
   const rows = sections.map(({ findings }) => findings.map(row));
@@ -18,28 +23,30 @@ export function table(sections: readonly Section[]): string {
   );
   const line = (cells: readonly string[]): string =>
     `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd();
-  const blocks = sections.map(({ name, how, findings }, index) => {
+  const blocks = sections.map(({ name, how, load, findings }, index) => {
     const reasons = findings.flatMap(({ what, why }) =>
       why === undefined ? [] : wrapped(`"${what.trim()}" was missed: ${why}`, "  "),
     );
-    return [...wrapped(`${name}: ${how}`, ""), ...(rows[index] ?? []).map(line), ...reasons].join("\n");
+    return [...wrapped(`${name}: ${how}`, ""), `  ${spokenLoad(load)}`, ...(rows[index] ?? []).map(line), ...reasons].join("\n");
   });
   return `${["median (min .. max); ratio: ours over the peer's, median of the rounds", line(COLUMNS)].join("\n")}\n${blocks.join("\n\n")}\n`;
 }
 
 const WIDTH_MAX = 120;
 
-function wrapped(text: string, indent: string): readonly string[] {
+/** @returns `text` in lines of at most `width` columns, each behind `indent`. */
+export function wrapped(text: string, indent: string, width = WIDTH_MAX): readonly string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
     const last = lines.at(-1);
-    if (last === undefined || last.length + 1 + word.length > WIDTH_MAX) lines.push(`${indent}${word}`);
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(`${indent}${word}`);
     else lines[lines.length - 1] = `${last} ${word}`;
   }
   return lines;
 }
 
-function row(each: Finding): readonly string[] {
+/** The cells of a row: what, ours, peer, ratio, target, verdict. */
+export function row(each: Finding): readonly string[] {
   const { what, unit, ours, peer, ratio, target } = each;
   return [
     what,
@@ -51,11 +58,14 @@ function row(each: Finding): readonly string[] {
   ];
 }
 
-function verdict({ met, target, ratio, ours, unit }: Finding): string {
+function verdict({ met, certain, interval, target, ratio, ours, unit }: Finding): string {
   if (target === undefined || met === undefined) return "for information";
-  if (met) return "met";
+  const spelledOut = (value: number): string => (target.of === "ratio" ? value.toFixed(2) : amount(value, unit));
   const off = (target.of === "ratio" ? (ratio?.median ?? 0) : ours.median) - target.bound;
-  return `MISSED by ${target.of === "ratio" ? Math.abs(off).toFixed(2) : amount(Math.abs(off), unit)}`;
+  const result = met ? "met" : `MISSED by ${spelledOut(Math.abs(off))}`;
+  if (certain !== false) return result;
+  const range = interval === undefined ? "the rounds" : `95 % of ${spelledOut(interval.low)} .. ${spelledOut(interval.high)}`;
+  return `${result}, NOT CERTAIN: ${range} cross it`;
 }
 
 function goal({ of, is, bound }: Target, unit: Unit): string {

@@ -53,6 +53,34 @@ for (const [name, make] of Object.entries(implementations)) {
     t.strictSame(await files.list(), ["log"]);
   });
 
+  test(`${name}: a write goes over what is there, brings its zeros, and gives the file's length`, async (t) => {
+    await using files = await make(t.testdir());
+    t.equal(await files.write("log", 0, Buffer.from("one"), 5), 8);
+    t.same(await files.read("log", 100), Buffer.from("one\0\0\0\0\0"));
+    t.equal(await files.write("log", 3, Buffer.from("two")), 8);
+    t.same(await files.read("log", 100), Buffer.from("onetwo\0\0"));
+    t.equal(await files.write("log", 6, Buffer.from("three"), 1), 12);
+    t.same(await files.read("log", 100), Buffer.from("onetwothree\0"));
+    await files.truncate("log", 6);
+    t.equal(await files.write("log", 6, Buffer.from("!")), 7);
+    await files.append("log", Buffer.from("?"));
+    t.equal(await files.write("log", 8, Buffer.from(".")), 9, "after an append, too");
+    t.same(await files.read("log", 100), Buffer.from("onetwo!?."));
+  });
+
+  test(`${name}: a write leaves no hole, and makes a file only at its start`, async (t) => {
+    await using files = await make(t.testdir());
+    await t.rejects(files.write("log", 1, Buffer.from("x")), { code: "file.write-failed" });
+    t.strictSame(await files.list(), []);
+    await files.write("log", 0, Buffer.from("abc"));
+    await t.rejects(files.write("log", 4, Buffer.from("x")), { code: "file.write-failed" });
+    t.same(await files.read("log", 100), Buffer.from("abc"));
+    await files.truncate("log", 1);
+    await t.rejects(files.write("log", 2, Buffer.from("x")), { code: "file.write-failed" });
+    await files.remove("log");
+    await t.rejects(files.write("log", 1, Buffer.from("x")), { code: "file.write-failed" });
+  });
+
   test(`${name}: a removed file starts again empty`, async (t) => {
     await using files = await make(t.testdir());
     await files.append("log", Buffer.from("old"));
@@ -65,6 +93,7 @@ for (const [name, make] of Object.entries(implementations)) {
     await using files = await make(t.testdir());
     for (const bad of ["", "..", "../x", "a/b", ".hidden", "Capital"]) {
       await t.rejects(files.append(bad, Buffer.from("x")), { code: "assert.broken" }, `append "${bad}"`);
+      await t.rejects(files.write(bad, 0, Buffer.from("x")), { code: "assert.broken" }, `write "${bad}"`);
       await t.rejects(files.read(bad, 10), { code: "assert.broken" }, `read "${bad}"`);
       await t.rejects(files.truncate(bad, 0), { code: "assert.broken" }, `truncate "${bad}"`);
     }

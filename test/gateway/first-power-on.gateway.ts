@@ -39,7 +39,7 @@ const WAY_IN =
   /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Sallyport gateway|Shell>|grub|BusyBox|sysrq/imu;
 
 test(
-  "[ID-4] [ID-6] [ID-7] [LCK-7] [LCK-14] [CON-3] a bare gateway is switched on for the first time",
+  "[ID-4] [ID-6] [ID-7] [ID-26] [LCK-7] [LCK-14] [CON-3] a bare gateway is switched on for the first time",
   { skip: needs("qemu", "image", "swtpm", "tpm2-provider"), timeout: 900_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -56,10 +56,16 @@ test(
     );
     await gateway.powerOn([stick, keyboard]);
     const kernelAtMs = await startKernel(t, site);
+    const [, named, auditKey] = await gateway.waitFor(
+      /\nsallyport: audit key of "([^"\r\n]+)": (sha256:[0-9a-f]{64})\r?\n/u,
+      BOOT_MS_MAX,
+    );
+    t.equal(named, ID, "[ID-26] the warden names its audit key on the cable, before any byte of the agent");
     await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX);
 
     const asked = await onlyDevice(site, ({ state }) => state === "pending", BOOT_MS_MAX);
     t.equal(asked.id, ID);
+    t.equal(asked.auditKeyFingerprint, auditKey, "[ID-26] the key that the request has, for the operator who compares them");
     gateway.type("\r");
     await gateway.waitFor(new RegExp(PROMPT, "u"), STEP_MS_MAX);
     const waiting = await statusOnCable(site, "REQUESTED");

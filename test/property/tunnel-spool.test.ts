@@ -4,8 +4,11 @@ import { openSpool, type Spool, SPOOL_CLASSES, type Spooled } from "../../agent/
 import { type FakeAppendFiles, fakeAppendFiles } from "../lab/fakes/files.ts";
 
 type Step =
-  | { readonly do: "append"; readonly cls: (typeof SPOOL_CLASSES)[number]; readonly bytes: number }
-  | { readonly do: "take" }
+  /** Without `waits`, what follows happens while the message is written. */
+  | { readonly do: "append"; readonly cls: (typeof SPOOL_CLASSES)[number]; readonly bytes: number; readonly waits: boolean }
+  /** With `ready`, from memory where possible, as the pump does. */
+  | { readonly do: "take"; readonly ready: boolean }
+  | { readonly do: "turn" }
   | { readonly do: "ack"; readonly pick: number }
   | { readonly do: "reconnect" }
   | { readonly do: "crash" }
@@ -19,9 +22,11 @@ const steps = fc.array(
         do: fc.constant("append" as const),
         cls: fc.constantFrom(...SPOOL_CLASSES),
         bytes: fc.constantFrom(10, 300, 20_000, 70_000),
+        waits: fc.boolean(),
       }),
     },
-    { weight: 6, arbitrary: fc.record({ do: fc.constant("take" as const) }) },
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("take" as const), ready: fc.boolean() }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("turn" as const) }) },
     { weight: 5, arbitrary: fc.record({ do: fc.constant("ack" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("reconnect" as const) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("crash" as const) }) },
@@ -66,8 +71,9 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
   let flying: Spooled[] = [];
   let last = new Map<string, number>();
 
-  const take = async (): Promise<string | undefined> => {
-    const message = await spool.next();
+  const take = async (ready: boolean): Promise<string | undefined> => {
+    const inMemory = ready ? spool.nextReady() : "on-disk";
+    const message = inMemory === "on-disk" ? await spool.next() : inMemory;
     if (message === undefined) return undefined;
     flying.push(message);
     const name = nameOf(message);
@@ -88,12 +94,15 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
       const name = `${step.cls}:${index}`;
       known.add(name);
       const payload = Buffer.from(name.padEnd(step.bytes));
-      await spool.append(step.cls, "event", payload).then(
-        () => promised.add(name),
+      const appended = spool.append(step.cls, "event", payload).then(
+        () => (acked.has(name) ? undefined : promised.add(name)),
         () => undefined,
       );
+      if (step.waits) await appended;
+    } else if (step.do === "turn") {
+      await Promise.resolve();
     } else if (step.do === "take") {
-      const broken = await take();
+      const broken = await take(step.ready);
       if (broken !== undefined) return broken;
     } else if (step.do === "ack") {
       const [message] = flying.splice(step.pick % Math.max(1, flying.length), 1);
@@ -118,7 +127,7 @@ async function play(list: readonly Step[]): Promise<string | undefined> {
   forget();
   for (let count = -1; flying.length > count;) {
     count = flying.length;
-    const broken = await take();
+    const broken = await take(false);
     if (broken !== undefined) return broken;
   }
   const missing = [...promised].filter((name) => !flying.some((message) => nameOf(message) === name));

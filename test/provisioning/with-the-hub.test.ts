@@ -36,7 +36,7 @@ const IDENTITY = v.parse(deviceIdentitySchema, {
 });
 
 test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approval, renewal, and enrolment again", async (t) => {
-  const { hub, state } = await labHub(t, { certificateLifeMs: 60_000 });
+  const { hub, state } = await labHub(t, { certificateLifeMs: 60_000, certificateLifeMsMin: 0 });
   const { anchors } = hub;
   const key = memoryKey();
   const files = fakeFiles();

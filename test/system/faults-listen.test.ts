@@ -1,6 +1,6 @@
 // Programs that cannot listen, or are stopped while they start: each ends with its message and its
 // code, and nothing that it opened keeps it alive.
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
@@ -8,6 +8,7 @@ import { needs } from "../lab/runner/needs.ts";
 import { programFile } from "../lab/runner/programs.ts";
 import { eventually, type RunningProgram, startProgram } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { SOCKET_PATH_BYTES_MAX } from "../../warden/socket/index.ts";
 import { buildRig } from "../lab/worlds/rig.ts";
 import { labWarden } from "../lab/worlds/warden.ts";
 import type { TestContext } from "../lab/runner/context.ts";
@@ -18,6 +19,36 @@ const ended = async (program: RunningProgram) => {
   const { code, signal } = await program.ended;
   return { code, signal, said: program.lines.join("\n") };
 };
+
+test(
+  "[OPS-12] a path that no socket can have, and a place that its user may not write, end warden and agent with message and code",
+  { skip },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const socket = join(directory, "x".repeat(SOCKET_PATH_BYTES_MAX));
+    const long = await ended((await labWarden(t, { config: { socket } })).launch());
+    t.same([long.code, long.signal], [78, null]);
+    t.match(long.said, /config\.invalid: /u);
+    t.match(long.said, /socket/u);
+    const rig = await buildRig();
+    t.teardown(() => rig.stop());
+    await (await rig.startHub()).stop();
+    await chmod(directory, 0o755);
+    const closed = join(directory, "closed");
+    await mkdir(closed, { mode: 0o700 });
+    const cases = [
+      ["long", socket, 1],
+      ...(process.getuid?.() === 0 ? [["closed", join(closed, "a.sock"), 1] as const] : []),
+    ] as const;
+    for (const [what, localSocket, expected] of cases) {
+      await rig.configure({ agentConfig: { localSocket } });
+      const { code, signal, said } = await ended(rig.launchAgent());
+      t.same([code, signal], [expected, null], `${what}: ${said}`);
+      t.match(said, what === "long" ? /listen-failed: .*at most 107 bytes/u : /listen-failed: .*EACCES/u, what);
+      t.notMatch(said, /left open/u, what);
+    }
+  },
+);
 
 /** Paths on which nothing can be bound. */
 async function unusable(directory: string): Promise<Readonly<Record<string, string>>> {
@@ -65,6 +96,8 @@ test("[OPS-12] a hub whose port is taken, for EST or for MQTT, ends with 1 and s
   for (const [what, ...ports] of [
     ["EST", "--est-port", port, "--mqtt-port", "0"],
     ["MQTT", "--est-port", "0", "--mqtt-port", port],
+    // an address that this machine does not have, RFC 5737
+    ["MQTT", "--est-port", "0", "--mqtt-port", "0", "--listen", "192.0.2.1"],
   ] as const) {
     const { code, said } = await ended(hub("serve", "--listen", "127.0.0.1", ...ports));
     t.equal(code, 1, what);

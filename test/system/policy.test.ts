@@ -88,7 +88,7 @@ test(
     const file = (name: string) => join(rig.directory, name);
     await writeFile(file("request"), await rig.hub.command("order", id, "lockdown.confirm", "--print"));
     const signed = await releaseTool("answer", file("request"), "--key", rig.confirmer.keyFile, "--yes");
-    t.match(signed.err, /plan +sha256:[0-9a-f]{64}, hashed here/u, "the signer sees what the device's plan is");
+    t.match(signed.err, /plan +sha256:[0-9a-f]{64}\s+hashed again on this machine/u, "the signer sees what the device's plan is");
     t.match(signed.err, /closes, compared with what the device says[^\n]*:\n.*in: tcp .*9090/u);
     await writeFile(file("answer"), signed.out);
     await rig.hub.command("order", id, "--answer", file("answer"));

@@ -7,6 +7,11 @@ export interface AuditLimits {
    * [AUD-11]
    */
   readonly bytesMax: number;
+  /**
+   * Zeros written behind a record that does not fit into those that are left, for later records to
+   * overwrite. [AUD-45]
+   */
+  readonly reserveBytes: number;
   /** Records in one write. Larger batches would only pay if that many callers waited. */
   readonly batchRecordsMax: number;
   /**
@@ -18,10 +23,11 @@ export interface AuditLimits {
 
 /**
  * 16 MiB hold about 50,000 records of the usual size, which every start verifies in well under a
- * second.
+ * second. The reserve holds a segment of the usual size.
  */
 export const AUDIT_LIMITS: AuditLimits = {
   bytesMax: 16 * 1024 * 1024,
+  reserveBytes: 96 * 1024,
   batchRecordsMax: SEGMENT_RECORDS,
   waitingRecordsMax: 1024,
 };

@@ -158,7 +158,10 @@ class SegmentedLog implements AuditLog {
   async close(): Promise<void> {
     this.#closed = true;
     while (this.#waiting.length > 0) await this.#exclusively(() => this.#flush());
-    await this.#exclusively(() => storeClosingCheckpoint(this.#options.state, this.#writer.log));
+    await this.#exclusively(async () => {
+      await storeClosingCheckpoint(this.#options.state, this.#writer.log);
+      await this.#writer.end();
+    });
   }
 
   /**

@@ -6,6 +6,7 @@ import {
   type Frontier,
   HASH_BYTES,
   isAuthority,
+  SEGMENT_BYTES_MAX,
   SEGMENT_RECORDS,
   segmentName,
   tileName,
@@ -13,6 +14,9 @@ import {
 import type { AuditSigner } from "./key.ts";
 import { type AuditLimits, FILL_RATIO_MAX, REMOVED_TILES_RATIO_MAX } from "./limits.ts";
 import { TILE_BYTES, type UnstoredLeaves } from "./tiles.ts";
+
+/** `length` is that of its file. */
+export type FullSegment = NonNullable<SoundEpoch["unstored"]> & { readonly length: number };
 
 /** Changed only under the log's mutex, and only after what it describes is durable. */
 export interface LogState {
@@ -22,9 +26,13 @@ export interface LogState {
   /** Leaf hashes of the open segment. */
   open: readonly Uint8Array[];
   openBytes: number;
-  /** The segment that was filled last, until its hashes are stored. */
-  full: SoundEpoch["unstored"];
-  /** Bytes of each segment file. */
+  /** Length of the open segment's file: what is behind `openBytes` is zeros. */
+  openLength: number;
+  /** Whether the disk had no space for zeros in the open segment: it is not asked again there. */
+  reserveRefused: boolean;
+  /** The segment that was filled last, until its zeros are cut off and its hashes are stored. */
+  full: FullSegment | undefined;
+  /** Bytes of each segment file, without the zeros at its end. */
   readonly segments: Map<number, number>;
   tilesFrom: number;
   witnessed: number;
@@ -40,13 +48,16 @@ const HASHES_BYTES = TILE_BYTES + HASH_BYTES;
 
 export function createLogState(epoch: number, signer: AuditSigner, sound: SoundEpoch): LogState {
   const openSegment = Math.floor(sound.tree.size / SEGMENT_RECORDS);
+  const openBytes = sound.segments.get(openSegment) ?? 0;
   return {
     epoch,
     signer,
     tree: sound.tree,
     open: sound.open,
-    openBytes: sound.segments.get(openSegment) ?? 0,
-    full: sound.unstored,
+    openBytes,
+    openLength: openBytes,
+    reserveRefused: false,
+    full: sound.unstored && { ...sound.unstored, length: sound.segments.get(sound.unstored.segment) ?? 0 },
     segments: new Map(sound.segments),
     tilesFrom: sound.tilesFrom,
     witnessed: sound.checkpoints.witnessed?.size ?? 0,
@@ -66,6 +77,18 @@ export function unstoredOf(log: LogState): UnstoredLeaves {
 export function usedBytes(log: LogState): number {
   const segments = [...log.segments.values()].reduce((sum, bytes) => sum + bytes, 0);
   return segments + (openSegmentOf(log) + 1 - log.tilesFrom) * HASHES_BYTES;
+}
+
+/**
+ * [AUD-45] Zeros to write behind the next `bytes` of the open segment, which then has `records`
+ * records. None where `bytes` fit into those that are there, and none for a segment that is full.
+ * With them the log stays within its bound. That records of any kind may not fill all of it is no
+ * matter: zeros are what records of every kind go into.
+ */
+export function reserveFor(log: LogState, limits: AuditLimits, bytes: number, records: number): number {
+  const end = log.openBytes + bytes;
+  if (end <= log.openLength || log.reserveRefused || records >= SEGMENT_RECORDS) return 0;
+  return Math.max(0, Math.min(limits.reserveBytes, SEGMENT_BYTES_MAX - end, limits.bytesMax - usedBytes(log) - bytes));
 }
 
 /** Whether a record of `event` may fill the log up to `bytes`. */

@@ -4,11 +4,19 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { atLeast, AUDIT_RANKS, type AuditRank, type Batch, composeBatch, roomIn, type StampedEntry } from "./batch.ts";
-import { type AuditEntry, leafHash, readSegment, SEGMENT_BYTES_MAX, SEGMENT_RECORDS, segmentName } from "./format/index.ts";
+import {
+  type AuditEntry,
+  leafHash,
+  lengthWithoutZeros,
+  readSegment,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_RECORDS,
+  segmentName,
+} from "./format/index.ts";
 import type { AuditLimits } from "./limits.ts";
 import { type PendingEvents, pendingEntries, savePendingEvents, withoutRecorded } from "./pending-events.ts";
 import { abandon, type RestoredLog, type RestoreOptions } from "./restore.ts";
-import { admitsAll, type LogState, nextRemovable, openSegmentOf, usedBytes } from "./state.ts";
+import { admitsAll, type LogState, nextRemovable, openSegmentOf, reserveFor, usedBytes } from "./state.ts";
 import { storeTiles } from "./tiles.ts";
 
 export interface QueuedEntry extends StampedEntry {
@@ -28,6 +36,11 @@ export interface AuditWriter {
   write(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]>;
   /** Counts `items` as dropped and fails them with `audit.full`. */
   drop(items: readonly QueuedEntry[], why: string): Promise<void>;
+  /**
+   * Cuts off the zeros, so that the file ends where the log does. A full disk leaves them there.
+   * @throws Fault of {@link AppendFiles.truncate}.
+   */
+  end(): Promise<void>;
 }
 
 export interface AuditWriterOptions extends RestoreOptions {
@@ -101,6 +114,15 @@ class BatchWriter implements AuditWriter {
       failed(new Fault("audit.full", `record "${entry.event}": dropped, ${why}; ${total} records were dropped so far`));
   }
 
+  async end(): Promise<void> {
+    if (this.#suspect !== undefined) return; // the next start reads what the failed write has left
+    try {
+      await this.#cutZeros();
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === "file.no-space")) throw error;
+    }
+  }
+
   /**
    * Where the disk is full, tries again with fewer entries each time: the least important are
    * dropped first.
@@ -140,8 +162,8 @@ class BatchWriter implements AuditWriter {
   }
 
   /**
-   * Repairs what a failed write left and stores the hashes of a full segment. @returns false when
-   * the disk has no space for that.
+   * Repairs what a failed write left, cuts the zeros off a full segment and stores its hashes.
+   * @returns false when the disk has no space for that.
    */
   async #prepare(): Promise<boolean> {
     for (;;) {
@@ -163,14 +185,13 @@ class BatchWriter implements AuditWriter {
   async #repair(noSpace: boolean): Promise<void> {
     const { epoch, open, openBytes, tree } = this.#log;
     const name = segmentName(epoch, openSegmentOf(this.#log));
-    const bytesOnDisk = (await this.#files.read(name, 2 * SEGMENT_BYTES_MAX))?.byteLength ?? 0;
-    if (bytesOnDisk > openBytes && !noSpace)
-      await this.#savePending({
-        ...this.#pending,
-        recovered: { lostBytes: bytesOnDisk - openBytes, lastSeq: tree.size - 1 },
-      });
+    const onDisk = (await this.#files.read(name, 2 * SEGMENT_BYTES_MAX)) ?? new Uint8Array();
+    const lostBytes = lengthWithoutZeros(onDisk) - openBytes;
+    if (lostBytes > 0 && !noSpace)
+      await this.#savePending({ ...this.#pending, recovered: { lostBytes, lastSeq: tree.size - 1 } });
     if (openBytes === 0) await this.#files.remove(name);
-    else if (bytesOnDisk >= openBytes) await this.#files.truncate(name, openBytes);
+    else if (onDisk.byteLength >= openBytes) await this.#files.truncate(name, openBytes);
+    this.#log.openLength = openBytes;
     const bytes = (await this.#files.read(name, SEGMENT_BYTES_MAX)) ?? new Uint8Array();
     const leaves = readSegment(bytes).records.map((record) => leafHash(record));
     this.#suspect = undefined;
@@ -182,12 +203,34 @@ class BatchWriter implements AuditWriter {
     const { epoch, full } = this.#log;
     if (full === undefined) return;
     try {
+      await this.#cutZeros();
       await storeTiles(this.#files, epoch, full.segment, full.leaves);
       this.#log.full = undefined;
     } catch (error) {
       if (!(error instanceof Fault && error.code === "audit.tampered")) throw error;
       await this.#abandonEpoch(error.message);
     }
+  }
+
+  /**
+   * Cuts the zeros off the segment that was written last. @throws Fault `audit.tampered` when its
+   * file lost more than these; those of {@link AppendFiles.truncate}.
+   */
+  async #cutZeros(): Promise<void> {
+    const log = this.#log;
+    const segment = log.full?.segment ?? openSegmentOf(log);
+    const bytes = log.segments.get(segment) ?? 0;
+    if ((log.full?.length ?? log.openLength) <= bytes) return;
+    const name = segmentName(log.epoch, segment);
+    try {
+      await this.#files.truncate(name, bytes);
+    } catch (error) {
+      const left = (await this.#files.read(name, SEGMENT_BYTES_MAX))?.byteLength ?? 0;
+      if (left < bytes) throw new Fault("audit.tampered", `"${name}" was cut while the log was open`, { cause: error });
+      throw error;
+    }
+    if (log.full === undefined) log.openLength = bytes;
+    else log.full = { ...log.full, length: bytes };
   }
 
   async #abandonEpoch(why: string): Promise<void> {
@@ -205,11 +248,16 @@ class BatchWriter implements AuditWriter {
 
   /**
    * @returns false when the disk had no space for `batch`. @throws Fault of {@link
-   *   AppendFiles.append} for any other failure.
+   *   AppendFiles.write} for any other failure.
    */
   async #append(batch: Batch<QueuedEntry>): Promise<boolean> {
+    const { epoch, open, openBytes } = this.#log;
+    const reserve = reserveFor(this.#log, this.#limits, batch.bytes.byteLength, open.length + batch.leaves.length);
     try {
-      await this.#files.append(segmentName(this.#log.epoch, openSegmentOf(this.#log)), batch.bytes);
+      const name = segmentName(epoch, openSegmentOf(this.#log));
+      const length = await this.#files.write(name, openBytes, batch.bytes, reserve);
+      this.#log.openLength = length;
+      this.#log.reserveRefused ||= reserve > 0 && length === openBytes + batch.bytes.byteLength;
     } catch (error) {
       const fault = asFault(error, "audit.write-failed", "append to the audit log");
       const noSpace = fault.code === "file.no-space";
@@ -230,9 +278,11 @@ class BatchWriter implements AuditWriter {
     log.tree = batch.tree;
     log.open = [...log.open, ...batch.leaves];
     if (log.open.length === SEGMENT_RECORDS) {
-      log.full = { segment, leaves: log.open };
+      log.full = { segment, leaves: log.open, length: log.openLength };
       log.open = [];
       log.openBytes = 0;
+      log.openLength = 0;
+      log.reserveRefused = false;
     }
     for (const { item, seq } of batch.taken) item.done(seq);
   }

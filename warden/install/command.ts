@@ -1,6 +1,7 @@
 // The command line of the installer: written by the warden, read by the installer. Pure.
 import { parseArgs } from "node:util";
-import { asFault, Fault } from "../../hal/fault.ts";
+import { Fault } from "../../hal/fault.ts";
+import { argumentErrorText } from "../../hal/format/text.ts";
 
 /** Places on this machine. They come from the warden's configuration, never from an update. */
 export interface InstallerPlaces {
@@ -19,7 +20,7 @@ export interface InstallerPlaces {
  * Measured in docs/decisions/0007-casync-chunks.md.
  */
 export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
-export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
+export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 
 /**
  * @param program path of the installer's main file.
@@ -65,6 +66,6 @@ function parsed(argv: readonly string[]): Parsed {
   try {
     return parseArgs({ args: [...argv], options }).values;
   } catch (error) {
-    throw asFault(error, "usage.invalid", "read the command line");
+    throw new Fault("usage.invalid", `read the command line: ${argumentErrorText(error)}`, { cause: error });
   }
 }

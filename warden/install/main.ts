@@ -27,7 +27,8 @@ function failed(fault: Fault): void {
 
 async function main(): Promise<void> {
   const { root, slots: place, handover: handoverDirectory } = installerPlaces(process.argv.slice(2));
-  await using handover = await linuxHandoverReader(handoverDirectory);
+  // this program has nothing else to do while it reads
+  await using handover = await linuxHandoverReader(handoverDirectory, { blocking: true });
   const jobs = readJobs(process.stdin);
   const slots =
     typeof place === "string"

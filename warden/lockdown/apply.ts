@@ -11,15 +11,20 @@ export interface Executors {
 }
 
 /**
- * [LCK-5] Checks the table first, so that a table that the kernel refuses changes nothing.
+ * [LCK-5] The table goes first: one that the kernel refuses changes nothing, and then nothing of
+ * USB is touched either.
  * @returns what could not be opened: then the machine is at least as shut as planned.
  * @throws Fault `firewall.*`, `usb.*`, `lockdown.not-in-force` when something that should be shut
  *   may be open.
  */
-export async function applyPlan(plan: Plan, executors: Executors): Promise<readonly Fault[]> {
-  await executors.firewall.check(plan.firewall);
-  await shutBy(plan, executors);
-  return await openUsb(plan, executors.usb);
+export async function applyPlan(plan: Plan, { firewall, usb }: Executors): Promise<readonly Fault[]> {
+  const failures = await attempt(() => putTable(plan.firewall, firewall));
+  const refusal = failures.find(({ code }) => code === "firewall.refused");
+  if (refusal !== undefined) throw refusal;
+  // after any other failure the table may be in force, so USB is shut as well
+  const [fault] = [...failures, ...(await shutUsb(plan, usb))];
+  if (fault !== undefined) throw fault;
+  return await openUsb(plan, usb);
 }
 
 /** The USB part of {@link applyPlan}. */
@@ -87,8 +92,7 @@ async function openUsb(plan: Plan, usb: UsbTree): Promise<readonly Fault[]> {
 }
 
 async function putTable(table: string, firewall: Firewall): Promise<void> {
-  await firewall.replace(table);
-  const found = await firewall.read();
+  const found = await firewall.replace(table);
   if (found !== table)
     throw new Fault(
       "lockdown.not-in-force",

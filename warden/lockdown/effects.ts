@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock, UsbState } from "../../hal/ports.ts";
-import { applyPlan, applyUsb, shutBy, undoneBy } from "./apply.ts";
+import { applyPlan, applyUsb, type Executors, shutBy, undoneBy } from "./apply.ts";
 import { type Plan, planHash, type Policy } from "./format/index.ts";
 import { CONFIRM_WITHIN_S_MAX } from "./format/limits.ts";
 import { APPLY_WITHIN_MS, NONCE_BYTES, SWITCH_GRACE_MS } from "./limits.ts";
@@ -12,6 +12,7 @@ import type { MachineFacts } from "./machine-facts.ts";
 import { type Difference, differenceOf, planLockdown, risksOf, usbSteps } from "./plan/index.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
 import { type Accepted, writeRecord } from "./record.ts";
+import { createTrialSwitch, type TrialSwitch } from "./trial-switch.ts";
 
 export interface Preview {
   readonly plan: Plan;
@@ -56,17 +57,19 @@ const NO_FACTS: MachineFacts = {
 
 class LockdownEffects implements Effects {
   readonly #ports: LockdownPorts;
+  readonly #switch: TrialSwitch;
+  readonly #executors: Executors;
   readonly #base: Policy | undefined;
   readonly #deadline: Timer;
   readonly #retry: Timer;
   #plan: Plan | undefined;
   #usb: UsbState = NO_FACTS.usb;
   #failure: Fault | undefined;
-  /** What the dead man's switch falls back to: the table in force before the trial. */
-  #fallback: string | undefined;
 
   constructor(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void) {
     this.#ports = ports;
+    this.#switch = createTrialSwitch(ports);
+    this.#executors = { firewall: ports.firewall, usb: this.#switch.usb };
     this.#base = base;
     this.#deadline = createTimer(ports.clock, onTimer);
     this.#retry = createTimer(ports.clock, onTimer);
@@ -87,9 +90,7 @@ class LockdownEffects implements Effects {
         return undefined;
       case "arm-deadline":
         this.#deadline.start(effect.forMs, { kind: "withdrawn", reason: "deadline" });
-        // from now on: until then it had to allow for a slow apply as well
-        await this.#attempt(() => this.#armSwitch(effect.forMs + SWITCH_GRACE_MS));
-        return undefined;
+        return await this.#extendSwitch(effect.forMs + SWITCH_GRACE_MS);
       case "disarm-deadline":
         this.#deadline.stop();
         return undefined;
@@ -148,7 +149,7 @@ class LockdownEffects implements Effects {
   }
 
   async #apply(plan: Plan): Promise<void> {
-    await this.#put(plan, () => applyPlan(plan, this.#ports));
+    await this.#put(plan, () => applyPlan(plan, this.#executors));
   }
 
   /**
@@ -156,18 +157,22 @@ class LockdownEffects implements Effects {
    * program keeps the policy in force.
    */
   async #tryOut(plan: Plan): Promise<void> {
-    this.#fallback = (this.#plan ?? planLockdown(undefined, await this.#readFacts())).firewall;
-    await this.#armSwitch((plan.confirm?.withinS ?? CONFIRM_WITHIN_S_MAX) * 1000 + APPLY_WITHIN_MS);
+    const before = this.#plan ?? planLockdown(undefined, await this.#readFacts());
+    await this.#switch.begin(before, plan, (plan.confirm?.withinS ?? CONFIRM_WITHIN_S_MAX) * 1000 + APPLY_WITHIN_MS);
     await this.#apply(plan);
   }
 
-  async #armSwitch(afterMs: number): Promise<void> {
-    if (this.#fallback !== undefined) await this.#ports.deadManSwitch?.arm(this.#fallback, afterMs);
+  /**
+   * From now on: until then the switch had to allow for a slow apply as well. One that has fired by
+   * now ends the trial; after another failure the first one stays armed.
+   */
+  async #extendSwitch(afterMs: number): Promise<Event | undefined> {
+    const fault = await this.#attempt(() => this.#switch.extend(afterMs));
+    return fault?.code === "lockdown.not-in-force" ? { kind: "withdrawn", reason: "deadline" } : undefined;
   }
 
   async #disarmSwitch(): Promise<void> {
-    this.#fallback = undefined;
-    if ((await this.#ports.deadManSwitch?.disarm()) === true) this.#ports.audit({ kind: "switch-fired" }, this.#plan);
+    if (await this.#switch.end()) this.#ports.audit({ kind: "switch-fired" }, this.#plan);
   }
 
   async #put(plan: Plan, apply: () => Promise<readonly Fault[]>): Promise<void> {
@@ -186,7 +191,7 @@ class LockdownEffects implements Effects {
     const before = this.#plan;
     const undone = before === undefined ? [] : undoneBy(before, this.#usb, found);
     if (found.table !== plan.firewall) await this.#apply(plan);
-    else if (usbSteps(plan.usb, found.usb).length > 0) await this.#put(plan, () => applyUsb(plan, usb));
+    else if (usbSteps(plan.usb, found.usb).length > 0) await this.#put(plan, () => applyUsb(plan, this.#executors.usb));
     else this.#usb = found.usb;
     if (undone.length > 0) audit({ kind: "restored", what: undone }, this.#plan);
     // another table for the same policy: the facts of the machine have changed
@@ -197,7 +202,7 @@ class LockdownEffects implements Effects {
     // why the facts cannot be read was reported when it failed first
     this.#plan = planLockdown(undefined, await this.#readFacts().catch(() => NO_FACTS));
     this.#usb = NO_FACTS.usb;
-    await shutBy(this.#plan, this.#ports);
+    await shutBy(this.#plan, this.#executors);
     this.#usb = await this.#ports.usb.read();
   }
 

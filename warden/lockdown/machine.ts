@@ -87,8 +87,8 @@ export type LockdownReport =
   | { readonly kind: "shut"; readonly code: FaultCode };
 
 /**
- * At most one effect of a step has an outcome (record, apply-plan, apply-accepted), and it is the
- * last. The event of its outcome comes before any other.
+ * At most one effect of a step has an outcome (record, apply-plan, apply-accepted, arm-deadline),
+ * and it is the last. The event of its outcome comes before any other.
  */
 export interface Step {
   readonly state: State;
@@ -192,8 +192,8 @@ function onApplied(state: State, monotonicMs: number, nonce: string): Step {
   return {
     state: { at: "pending", previous, offer, nonce, confirmByMs: monotonicMs + forMs },
     effects: [
-      { do: "arm-deadline", forMs },
       { do: "audit", report: { kind: "pending", planHash, counter, confirmWithinS: policy.confirmWithinS } },
+      { do: "arm-deadline", forMs },
     ],
   };
 }

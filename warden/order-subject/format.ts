@@ -4,6 +4,7 @@ import type { KeyObject } from "node:crypto";
 import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
+import { wrap } from "../../hal/format/prose.ts";
 import { check } from "../../hal/format/schema.ts";
 import { printable } from "../../hal/format/text.ts";
 import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
@@ -41,8 +42,10 @@ export type OrderRequest = v.InferOutput<typeof orderRequestSchema>;
 export const ORDER_REQUEST_BYTES_MAX = 2 * PLAN_BYTES_MAX + 4096;
 /** How long an order is valid. The device's nonce is valid hardly longer. [OPS-9] */
 export const ORDER_HOLD_MS = 300_000;
-const LINES_MAX = 256;
-const LINE_UNITS_MAX = 512;
+/** Lines of one section. What nobody can read is not signed. */
+const LINES_MAX = 512;
+const COLUMNS_MAX = 80;
+const REASON_UNITS_MAX = 512;
 const DISCARDS = [
   "release   none: the device names no release under way",
   "effect    it discards an update record that cannot be read, with what was rolled back, and restarts",
@@ -50,18 +53,31 @@ const DISCARDS = [
 /** A roster may say which tenant's roster counts. */
 const ROSTER_ROUNDS_MAX = 3;
 
+/**
+ * One line of JSON that went through editors and mail programs: without the byte order mark, line
+ * ends, and quotation marks at the beginnings of lines. JSON has no raw line end inside a string,
+ * so nothing that was written is lost; a space that a program dropped makes a hash differ.
+ */
+export function pastedLine(text: string): string {
+  return text
+    .trim() // a byte order mark is white space
+    .split(/\r\n|\r|\n/u)
+    .map((line) => line.replace(/^(?:>[ \t]?)+/u, ""))
+    .join("")
+    .trim();
+}
+
 /** @throws Fault `order.invalid`. */
-export function parseOrderRequest(bytes: Uint8Array | string): OrderRequest {
+export function parseOrderRequest(bytes: Uint8Array): OrderRequest {
   try {
-    return check(
-      orderRequestSchema,
-      parseJson(bytes, ORDER_REQUEST_BYTES_MAX, "order request"),
-      "order request",
-      "order.invalid",
-    );
+    if (bytes.byteLength > ORDER_REQUEST_BYTES_MAX)
+      throw new Fault("json.too-large", `order request: ${bytes.byteLength} bytes, at most ${ORDER_REQUEST_BYTES_MAX} are read`);
+    const line = pastedLine(Buffer.from(bytes).toString());
+    return check(orderRequestSchema, parseJson(line, ORDER_REQUEST_BYTES_MAX, "order request"), "order request", "order.invalid");
   } catch (error) {
     const { message } = asFault(error, "order.invalid", "read an order request");
-    throw new Fault("order.invalid", message, { cause: error });
+    const hint = "expected the whole line that sallyport-hub order --print printed";
+    throw new Fault("order.invalid", `${message}; ${hint}`, { cause: error });
   }
 }
 
@@ -98,13 +114,13 @@ export async function resolveSubject(request: OrderRequest, evidence: OrderEvide
   switch (request.verb) {
     case "update.revert":
       // [STA-5] Without a hash it discards an update record that cannot be read.
-      if (request.planHash === undefined) return { lines: [head, ...DISCARDS].map((line) => shown(line)), needsConsent: true };
-      return { lines: [head, ...(await releaseLines(request, evidence))].map((line) => shown(line)), needsConsent: true };
+      if (request.planHash === undefined) return { lines: shown([head, ...DISCARDS]), needsConsent: true };
+      return { lines: shown([head, ...(await releaseLines(request, evidence))]), needsConsent: true };
     case "update.approve":
-      return { lines: [head, ...(await releaseLines(request, evidence))].map((line) => shown(line)), needsConsent: true };
+      return { lines: shown([head, ...(await releaseLines(request, evidence))]), needsConsent: true };
     case "lockdown.confirm":
     case "lockdown.revert":
-      return { lines: [head, ...trialLines(request)].map((line) => shown(line)), needsConsent: true };
+      return { lines: shown([head, ...trialLines(request)]), needsConsent: true };
     case "console.login":
     case "system.reboot":
       if (request.planHash !== undefined)
@@ -155,11 +171,14 @@ function trialLines(request: OrderRequest): readonly string[] {
       ? "the device did not say what was in force before"
       : "compared with what the device says was in force before";
   return [
-    `plan      ${planHash}, hashed here`,
-    `mode      ${plan.mode}`,
-    `confirm   by one of the keys ${plan.confirm?.keys.join(", ") ?? "of nobody"}`,
-    ...section("stays open under this plan", staysOpen(plan)),
-    ...(before === undefined ? [compared] : [...section(`opens, ${compared}`, opens), ...section(`closes, ${compared}`, closes)]),
+    `plan  ${planHash}`,
+    "      hashed again on this machine",
+    `mode  ${plan.mode}`,
+    ...section(request, "confirmed by one of these keys", plan.confirm?.keys ?? []),
+    ...section(request, "stays open under this plan", staysOpen(plan)),
+    ...(before === undefined
+      ? [compared]
+      : [...section(request, `opens, ${compared}`, opens), ...section(request, `closes, ${compared}`, closes)]),
   ];
 }
 
@@ -186,7 +205,10 @@ async function releaseLines(request: OrderRequest, { repository, nowMs }: OrderE
   );
   const described = matching.flatMap((target) => describeRelease(target, listing, device));
   const forDevice = described.filter(({ missed }) => missed === undefined);
-  if (forDevice.length > 0) return [`hash      ${planHash}`, ...forDevice.flatMap(({ lines }) => lines), ...device.lines];
+  const several = forDevice.length > 1 ? [`caution   ${forDevice.length} releases have this hash`] : [];
+  const newer = newerLines(listing, device, forDevice);
+  if (forDevice.length > 0)
+    return [`hash  ${planHash}`, ...several, ...forDevice.flatMap(({ lines }) => lines), ...newer, ...device.lines];
   const [other] = described;
   const faults = listing.faults.map(({ message }) => `; ${message}`).join("");
   throw unresolved(
@@ -197,7 +219,22 @@ async function releaseLines(request: OrderRequest, { repository, nowMs }: OrderE
   );
 }
 
+/** An older release may be what is wanted, but nobody should order it unawares. */
+function newerLines({ targets }: Listing, device: Assignment, ordered: readonly DescribedRelease[]): readonly string[] {
+  const [first] = ordered.toSorted((a, b) => b.counter - a.counter);
+  const inLine = targets.flatMap(({ path, file }) => {
+    const custom = path.startsWith("os/") ? customOf(path, file.custom) : undefined;
+    if (custom === undefined || custom instanceof Fault || custom.audience === undefined) return [];
+    const isFor = custom.line === first?.line && whyNotFor(custom.audience, device) === undefined;
+    return isFor && custom.counter > first.counter ? [{ path, counter: custom.counter }] : [];
+  });
+  const [newest] = inLine.toSorted((a, b) => b.counter - a.counter);
+  return newest === undefined ? [] : [`caution   it is not the newest: ${newest.path} has counter ${newest.counter}`];
+}
+
 interface DescribedRelease {
+  readonly line: string;
+  readonly counter: number;
   readonly path: string;
   readonly missed: string | undefined;
   readonly lines: readonly string[];
@@ -205,13 +242,15 @@ interface DescribedRelease {
 
 function describeRelease(target: Target, { trusted }: Listing, device: Assignment): readonly DescribedRelease[] {
   const custom = customOf(target.path, target.file.custom);
-  if (custom instanceof Fault) return [{ path: target.path, missed: custom.message, lines: [] }];
+  if (custom instanceof Fault) return [{ path: target.path, line: "", counter: 0, missed: custom.message, lines: [] }];
   const { line, counter, floorAfterCommit, hardware, audience } = custom;
   const missed = audience === undefined ? "it names no audience" : whyNotFor(audience, device);
   const role = trusted.targets.get(JSON.stringify(["targets", target.role]))?.signed;
   return [
     {
       path: target.path,
+      line,
+      counter,
       missed,
       lines: [
         `release   ${target.path}`,
@@ -264,16 +303,17 @@ function newestRoster({ targets }: Listing, device: Assignment): Target | undefi
   return candidates.toSorted((a, b) => b.custom.counter - a.custom.counter)[0]?.target;
 }
 
-function section(title: string, lines: readonly string[]): readonly string[] {
-  if (lines.length === 0) return [`${title}: nothing`];
-  const more = lines.length - LINES_MAX;
-  return [`${title}:`, ...lines.slice(0, LINES_MAX).map((line) => `  ${line}`), ...(more > 0 ? [`  and ${more} more`] : [])];
+function section(request: OrderRequest, title: string, lines: readonly string[]): readonly string[] {
+  if (lines.length > LINES_MAX)
+    throw unresolved(request, `the plan has ${lines.length} entries, and nobody reads more than ${LINES_MAX}`);
+  return lines.length === 0 ? [`${title}: nothing`] : [`${title}:`, ...lines.map((line) => `  ${line}`)];
 }
 
-function shown(line: string): string {
-  return printable(line, LINE_UNITS_MAX);
+/** Nothing is cut off: a line that is too long for a terminal goes on in the next one, indented. */
+function shown(lines: readonly string[]): readonly string[] {
+  return lines.flatMap((line) => wrap(printable(line, line.length), 6, COLUMNS_MAX).split("\n"));
 }
 
 function unresolved({ verb, deviceId }: OrderRequest, why: string): Fault {
-  return new Fault("order.unresolved", `sign "${verb}" for "${deviceId}": ${printable(why, LINE_UNITS_MAX)}`);
+  return new Fault("order.unresolved", `sign "${verb}" for "${deviceId}": ${printable(why, REASON_UNITS_MAX)}`);
 }

@@ -3,15 +3,19 @@ import { MESSAGE_BYTES_MAX } from "../format.ts";
 
 /**
  * A segment is closed when another record would exceed this. What is dropped together or read back
- * together stays small in this way.
+ * together stays small in this way: a 64th of the spool.
  */
-export const SEGMENT_BYTES_MAX = 65_536;
+export function segmentBytesMax(spoolBytesMax: number): number {
+  return Math.min(SEGMENT_BYTES_MAX, Math.max(SEGMENT_BYTES_MIN, Math.floor(spoolBytesMax / 64)));
+}
+const SEGMENT_BYTES_MIN = 65_536;
+/** Each new segment costs several writes of the file system, so larger ones would save little. */
+const SEGMENT_BYTES_MAX = 262_144;
 /** The frame and the header around a payload; see record.ts. */
 export const RECORD_OVERHEAD_BYTES_MAX = 32;
 export const RECORD_BYTES_MAX = MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES_MAX;
 /**
- * A record larger than {@link SEGMENT_BYTES_MAX} has a segment of its own, which a mark may
- * precede.
+ * A record larger than a segment's bound has a segment of its own, which a mark may precede.
  */
 export const SEGMENT_FILE_BYTES_MAX = RECORD_BYTES_MAX + SEGMENT_BYTES_MAX;
 /** Accepted and not yet written. This bounds callers that do not await their promise. */

@@ -2,8 +2,8 @@
 // removed at the other. It takes one operation at a time; the spool ensures that.
 import { isUnreadable } from "../../../hal/damaged-files.ts";
 import type { AppendFiles } from "../../../hal/ports.ts";
-import { ACKS_UNMARKED_MAX, READY_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
-import { encodeMark, encodeMessage, type SpoolEntry, messageBytes, scan } from "./record.ts";
+import { ACKS_UNMARKED_MAX, READY_BYTES_MAX, SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
+import { encodeRecords, type SpoolEntry, messageBytes, scan } from "./record.ts";
 import { endOf, newSegment, readSegments, type Segment, takeFitting } from "./segments.ts";
 
 export interface Numbered {
@@ -28,8 +28,17 @@ export interface SpoolQueue {
   append(entries: readonly SpoolEntry[]): Promise<void>;
   /** @returns the oldest message that was not handed out since the start or the last rewind. */
   next(): Promise<Numbered | undefined>;
-  /** Acknowledges in memory; {@link settle} makes it durable. */
-  acknowledge(number: number): void;
+  /**
+   * As {@link next}, from memory only, so that a sender need not queue behind a write. It may be
+   * called while another operation runs: only what is durable is in memory.
+   * @returns "on-disk" when the message has to be read first, with {@link next}.
+   */
+  nextReady(): Numbered | "on-disk" | undefined;
+  /**
+   * Acknowledges in memory; {@link settle} makes it durable.
+   * @returns whether {@link settle} has something to do.
+   */
+  acknowledge(number: number): boolean;
   /** Messages that were handed out and not acknowledged will be handed out again. */
   rewind(): void;
   /**
@@ -43,35 +52,35 @@ export interface SpoolQueue {
    */
   dropOldest(): Promise<number | undefined>;
   size(): SpoolQueueSize;
+  /** {@link size}'s bytes, at no cost. */
+  bytes(): number;
 }
 
-/**
- * @param onDamage is called with the number of messages that were given up because the disk lost
- *   them.
- * @throws Fault of `files`.
- */
-export async function openSpoolQueue(
-  files: AppendFiles,
-  prefix: string,
-  onDamage: (messages: number) => void,
-): Promise<SpoolQueue> {
-  const { segments, cursor } = await readSegments(files, prefix, onDamage);
-  const queue = new SegmentQueue({ files, prefix, onDamage }, segments, cursor);
+/** @throws Fault of `files`. */
+export async function openSpoolQueue(options: SpoolQueueOptions): Promise<SpoolQueue> {
+  const { segments, cursor } = await readSegments(options.files, options.prefix, options.onDamage);
+  const queue = new SegmentQueue(options, segments, cursor);
   await queue.settle(false);
   return queue;
 }
 
-interface SegmentQueueOptions {
+export interface SpoolQueueOptions {
   readonly files: AppendFiles;
+  /** Names of segments begin with it. */
   readonly prefix: string;
+  readonly segmentBytesMax: number;
+  /** Called with the number of messages that were given up because the disk lost them. */
   readonly onDamage: (messages: number) => void;
 }
 
 class SegmentQueue implements SpoolQueue {
   readonly #files: AppendFiles;
   readonly #prefix: string;
+  readonly #segmentBytesMax: number;
   readonly #onDamage: (messages: number) => void;
   readonly #segments: Segment[];
+  /** The sum over all segments. */
+  #bytes: number;
   /** Number of the first message that is not acknowledged. */
   #cursor: number;
   /** Number of the next message to hand out. */
@@ -85,11 +94,13 @@ class SegmentQueue implements SpoolQueue {
   #ready: Numbered[] = [];
   #readyBytes = 0;
 
-  constructor({ files, prefix, onDamage }: SegmentQueueOptions, segments: Segment[], marked: number) {
+  constructor({ files, prefix, segmentBytesMax, onDamage }: SpoolQueueOptions, segments: Segment[], marked: number) {
     this.#files = files;
     this.#prefix = prefix;
+    this.#segmentBytesMax = segmentBytesMax;
     this.#onDamage = onDamage;
     this.#segments = segments;
+    this.#bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
     this.#cursor = Math.max(marked, segments[0]?.first ?? 0);
     this.#reading = this.#cursor;
     this.#marked = marked;
@@ -99,11 +110,11 @@ class SegmentQueue implements SpoolQueue {
     let rest = entries;
     for (let oldest = rest[0]; oldest !== undefined; oldest = rest[0]) {
       const segment = await this.#segmentFor(oldest);
-      const batch = takeFitting(rest, SEGMENT_BYTES_MAX - segment.bytes);
+      const batch = takeFitting(rest, this.#segmentBytesMax - segment.bytes);
       const first = endOf(segment);
       const reached = this.#cursor;
-      const mark = reached > this.#marked ? [encodeMark(reached)] : [];
-      await this.#write(segment, Buffer.concat([...mark, ...batch.map((entry) => encodeMessage(entry))]), batch.length);
+      const records = encodeRecords(batch, reached > this.#marked ? reached : undefined);
+      await this.#write(segment, records, batch.length);
       this.#noteMark(reached);
       this.#keepReady(first, batch);
       rest = rest.slice(batch.length);
@@ -112,26 +123,29 @@ class SegmentQueue implements SpoolQueue {
 
   async next(): Promise<Numbered | undefined> {
     for (;;) {
-      const message = this.#ready.shift();
-      if (message !== undefined) {
-        this.#readyBytes -= messageBytes(message.entry);
-        this.#reading = message.number + 1;
-        if (message.number >= this.#cursor && !this.#ackedAhead.has(message.number)) return message;
-        continue;
-      }
-      // A segment whose first append failed is empty. It may begin beyond `reading` once the
-      // segments before it are gone, but there is nothing to read in it.
-      const segment = this.#segments.find((each) => each.count > 0 && endOf(each) > this.#reading);
-      if (segment === undefined) return undefined;
-      await this.#load(segment);
+      const message = this.nextReady();
+      if (message !== "on-disk") return message;
+      const segment = this.#unread();
+      if (segment !== undefined) await this.#load(segment);
     }
   }
 
-  acknowledge(number: number): void {
-    if (number < this.#cursor || this.#ackedAhead.has(number)) return;
-    this.#ackedAhead.add(number);
+  nextReady(): Numbered | "on-disk" | undefined {
+    for (let message = this.#ready.shift(); message !== undefined; message = this.#ready.shift()) {
+      this.#readyBytes -= messageBytes(message.entry);
+      this.#reading = message.number + 1;
+      if (message.number >= this.#cursor && !this.#ackedAhead.has(message.number)) return message;
+    }
+    return this.#unread() === undefined ? undefined : "on-disk";
+  }
+
+  acknowledge(number: number): boolean {
+    if (number < this.#cursor || this.#ackedAhead.has(number)) return false;
     this.#acksUnmarked += 1;
+    if (number === this.#cursor) this.#cursor += 1;
+    else this.#ackedAhead.add(number);
     this.#advance();
+    return this.#isSettleDue();
   }
 
   rewind(): void {
@@ -142,10 +156,9 @@ class SegmentQueue implements SpoolQueue {
   async settle(all: boolean): Promise<void> {
     for (const segment of this.#segments.slice(0, -1)) if (endOf(segment) <= this.#cursor) await this.#remove(segment);
     const last = this.#segments.at(-1);
-    const due = all || this.#acksUnmarked >= ACKS_UNMARKED_MAX;
-    if (last === undefined || this.#cursor <= this.#marked || !due) return;
+    if (last === undefined || this.#cursor <= this.#marked || !(all || this.#isMarkDue())) return;
     const reached = this.#cursor;
-    await this.#write(last, encodeMark(reached), 0);
+    await this.#write(last, encodeRecords([], reached), 0);
     this.#noteMark(reached);
   }
 
@@ -164,17 +177,19 @@ class SegmentQueue implements SpoolQueue {
     return lost;
   }
 
+  bytes(): number {
+    return this.#bytes;
+  }
+
   size(): SpoolQueueSize {
     const cursor = this.#cursor;
     let messages = -this.#ackedAhead.size;
-    let bytes = 0;
     let idleBytes = 0;
     for (const segment of this.#segments) {
       messages += Math.max(0, endOf(segment) - Math.max(segment.first, cursor));
-      bytes += segment.bytes;
       if (endOf(segment) <= cursor) idleBytes += segment.bytes;
     }
-    return { messages, bytes, idleBytes };
+    return { messages, bytes: this.#bytes, idleBytes };
   }
 
   /**
@@ -190,6 +205,23 @@ class SegmentQueue implements SpoolQueue {
     }
   }
 
+  #isMarkDue(): boolean {
+    return this.#acksUnmarked >= ACKS_UNMARKED_MAX && this.#cursor > this.#marked;
+  }
+
+  #isSettleDue(): boolean {
+    const [oldest, ...younger] = this.#segments.slice(0, 2);
+    return this.#isMarkDue() || (oldest !== undefined && younger.length > 0 && endOf(oldest) <= this.#cursor);
+  }
+
+  /**
+   * A segment whose first append failed is empty. It may begin beyond `reading` once the segments
+   * before it are gone, but there is nothing to read in it.
+   */
+  #unread(): Segment | undefined {
+    return this.#segments.find((each) => each.count > 0 && endOf(each) > this.#reading);
+  }
+
   #clearReady(): void {
     this.#ready = [];
     this.#readyBytes = 0;
@@ -198,6 +230,7 @@ class SegmentQueue implements SpoolQueue {
   async #remove(segment: Segment): Promise<void> {
     await this.#files.remove(segment.name);
     this.#segments.splice(this.#segments.indexOf(segment), 1);
+    this.#bytes -= segment.bytes;
   }
 
   async #repair(segment: Segment): Promise<void> {
@@ -213,6 +246,7 @@ class SegmentQueue implements SpoolQueue {
     await this.#files.append(segment.name, bytes);
     segment.torn = false;
     segment.bytes += bytes.byteLength;
+    this.#bytes += bytes.byteLength;
     segment.count += count;
   }
 
@@ -223,7 +257,7 @@ class SegmentQueue implements SpoolQueue {
     const last = this.#segments.at(-1);
     if (last !== undefined) {
       await this.#repair(last);
-      const fits = last.bytes === 0 || last.bytes + messageBytes(entry) <= SEGMENT_BYTES_MAX;
+      const fits = last.bytes === 0 || last.bytes + messageBytes(entry) <= this.#segmentBytesMax;
       if (fits && !last.closed && endOf(last) >= this.#cursor) return last;
     }
     const first = Math.max(last === undefined ? 0 : endOf(last), this.#cursor, this.#reading);
@@ -280,6 +314,7 @@ class SegmentQueue implements SpoolQueue {
   #noteMark(reached: number): void {
     if (reached <= this.#marked) return;
     this.#marked = reached;
-    this.#acksUnmarked = 0;
+    // some may have come while the mark was written
+    this.#acksUnmarked = this.#cursor - reached + this.#ackedAhead.size;
   }
 }

@@ -26,38 +26,53 @@ const MARK_BYTES = 9;
 const KIND_MESSAGE = 1;
 const KIND_MARK = 2;
 
-/** The length of the record that {@link encodeMessage} makes, in bytes. */
+/** The length of a message's record, in bytes. */
 export function messageBytes(entry: SpoolEntry): number {
   return FRAME_BYTES + MESSAGE_HEADER_BYTES + entry.payload.byteLength;
 }
 
 /**
- * Little endian: u32 length of the body, u32 CRC-32 of the body, body. The body: u8 kind, u8
- * channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload.
+ * Each record is a frame, little endian: u32 length of the body, u32 CRC-32 of the body, body.
+ * A message's body: u8 kind, u8 channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload. A
+ * mark's body: u8 kind, f64 number (exact up to 2^53).
+ * @param mark the number before which all messages are acknowledged, to be written first; undefined
+ *   for no mark.
+ * @returns the records, one behind the other.
  */
-export function encodeMessage(entry: SpoolEntry): Uint8Array {
-  const frame = Buffer.alloc(messageBytes(entry));
-  frame.writeUInt8(KIND_MESSAGE, FRAME_BYTES);
-  frame.writeUInt8(UP_CHANNELS.indexOf(entry.channel), FRAME_BYTES + 1);
-  frame.writeUInt8(entry.timed ? 1 : 0, FRAME_BYTES + 2);
-  frame.writeDoubleLE(entry.atMs, FRAME_BYTES + 3);
-  frame.set(entry.payload, FRAME_BYTES + MESSAGE_HEADER_BYTES);
-  return seal(frame);
+export function encodeRecords(entries: readonly SpoolEntry[], mark: number | undefined): Uint8Array {
+  const markBytes = mark === undefined ? 0 : FRAME_BYTES + MARK_BYTES;
+  const bytes = entries.reduce((sum, entry) => sum + messageBytes(entry), markBytes);
+  // every byte of it is written below
+  const records = Buffer.allocUnsafe(bytes);
+  let end = mark === undefined ? 0 : putMark(records, mark);
+  for (const entry of entries) end = putMessage(records, end, entry);
+  assert(end === bytes, "the records have their length");
+  return records;
 }
 
-/** The frame is as in {@link encodeMessage}. The body: u8 kind, f64 number (exact up to 2^53). */
-export function encodeMark(before: number): Uint8Array {
-  const frame = Buffer.alloc(FRAME_BYTES + MARK_BYTES);
-  frame.writeUInt8(KIND_MARK, FRAME_BYTES);
-  frame.writeDoubleLE(before, FRAME_BYTES + 1);
-  return seal(frame);
+/** @returns where the record ends. */
+function putMessage(records: Buffer, start: number, entry: SpoolEntry): number {
+  const body = start + FRAME_BYTES;
+  records.writeUInt8(KIND_MESSAGE, body);
+  records.writeUInt8(UP_CHANNELS.indexOf(entry.channel), body + 1);
+  records.writeUInt8(entry.timed ? 1 : 0, body + 2);
+  records.writeDoubleLE(entry.atMs, body + 3);
+  records.set(entry.payload, body + MESSAGE_HEADER_BYTES);
+  return seal(records, start, start + messageBytes(entry));
 }
 
-function seal(frame: Buffer): Uint8Array {
-  assert(frame.byteLength <= RECORD_BYTES_MAX, "a spool record is within its bound");
-  frame.writeUInt32LE(frame.byteLength - FRAME_BYTES, 0);
-  frame.writeUInt32LE(crc32(frame.subarray(FRAME_BYTES)), 4);
-  return frame;
+function putMark(records: Buffer, before: number): number {
+  records.writeUInt8(KIND_MARK, FRAME_BYTES);
+  records.writeDoubleLE(before, FRAME_BYTES + 1);
+  return seal(records, 0, FRAME_BYTES + MARK_BYTES);
+}
+
+function seal(records: Buffer, start: number, end: number): number {
+  assert(end - start <= RECORD_BYTES_MAX, "a spool record is within its bound");
+  const body = start + FRAME_BYTES;
+  records.writeUInt32LE(end - body, start);
+  records.writeUInt32LE(crc32(records.subarray(body, end)), start + 4);
+  return end;
 }
 
 /**

@@ -4,8 +4,8 @@ import type { AppendFiles, Clock } from "../../../hal/ports.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { createMutex } from "../../../hal/mutex.ts";
 import type { UpChannel } from "../format.ts";
-import { type SpoolQueue, type SpoolQueueSize, openSpoolQueue } from "./queue.ts";
-import { type SpoolLimits, UNWRITTEN_BYTES_MAX } from "./limits.ts";
+import { type Numbered, type SpoolQueue, openSpoolQueue } from "./queue.ts";
+import { segmentBytesMax, type SpoolLimits, UNWRITTEN_BYTES_MAX } from "./limits.ts";
 import { type SpoolEntry, messageBytes } from "./record.ts";
 
 /**
@@ -49,6 +49,11 @@ export interface Spool {
    *   undefined when all were handed out.
    */
   next(): Promise<Spooled | undefined>;
+  /**
+   * As {@link next}, but only what is in memory, so that a sender never queues behind a write.
+   * @returns "on-disk" when the next message has to be read first, with {@link next}.
+   */
+  nextReady(): Spooled | "on-disk" | undefined;
   /** For a new connection: hands out once more what was handed out and not acknowledged. */
   rewind(): Promise<void>;
   status(): { readonly messages: number; readonly bytes: number; readonly dropped: number };
@@ -86,7 +91,15 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   const queues = new Map<SpoolClass, SpoolQueue>();
   for (const cls of SPOOL_CLASSES) {
     const onDamage = (messages: number): void => losses.count(cls, "damaged", messages);
-    queues.set(cls, await openSpoolQueue(options.files, cls, onDamage));
+    queues.set(
+      cls,
+      await openSpoolQueue({
+        files: options.files,
+        prefix: cls,
+        segmentBytesMax: segmentBytesMax(options.limits.bytesMax),
+        onDamage,
+      }),
+    );
   }
   return new DiskSpool(options, queues, losses);
 }
@@ -119,6 +132,8 @@ class DiskSpool implements Spool {
   /** Accepted and not yet written. */
   #pending: Pending[] = [];
   #pendingBytes = 0;
+  /** These wait for their turn to settle, so one more acknowledgement need not ask again. */
+  readonly #settling = new Set<SpoolQueue>();
 
   constructor(options: SpoolOptions, queues: ReadonlyMap<SpoolClass, SpoolQueue>, losses: LossCounter) {
     this.#options = options;
@@ -151,6 +166,17 @@ class DiskSpool implements Spool {
     return this.#exclusively(() => this.#next());
   }
 
+  nextReady(): Spooled | "on-disk" | undefined {
+    for (const [cls, queue] of this.#queues) {
+      for (let message = queue.nextReady(); message !== undefined; message = queue.nextReady()) {
+        if (message === "on-disk") return message;
+        const spooled = this.#handOut(cls, queue, message);
+        if (spooled !== undefined) return spooled;
+      }
+    }
+    return undefined;
+  }
+
   rewind(): Promise<void> {
     return this.#exclusively(async () => {
       for (const queue of this.#queues.values()) queue.rewind();
@@ -159,8 +185,8 @@ class DiskSpool implements Spool {
 
   status(): { readonly messages: number; readonly bytes: number; readonly dropped: number } {
     return {
-      messages: this.#total((size) => size.messages),
-      bytes: this.#total((size) => size.bytes),
+      messages: this.#total((queue) => queue.size().messages),
+      bytes: this.#total((queue) => queue.bytes()),
       dropped: this.#losses.total(),
     };
   }
@@ -171,9 +197,9 @@ class DiskSpool implements Spool {
     });
   }
 
-  #total(measure: (size: SpoolQueueSize) => number): number {
+  #total(measure: (queue: SpoolQueue) => number): number {
     let sum = 0;
-    for (const queue of this.#queues.values()) sum += measure(queue.size());
+    for (const queue of this.#queues.values()) sum += measure(queue);
     return sum;
   }
 
@@ -188,23 +214,22 @@ class DiskSpool implements Spool {
   }
 
   async #flushClass(cls: SpoolClass, queue: SpoolQueue, batch: readonly Pending[]): Promise<void> {
-    const fitting: Pending[] = [];
+    const fitting: SpoolEntry[] = [];
     let bytes = 0;
     let fault: unknown;
     try {
-      for (const each of batch) {
-        const needed = bytes + messageBytes(each.entry);
-        if (!(await this.#makeRoom(cls, needed))) break;
-        bytes = needed;
-        fitting.push(each);
+      for (const { entry } of batch) {
+        bytes += messageBytes(entry);
+        if (this.#lacksRoom(bytes) && !(await this.#makeRoom(cls, bytes))) break;
+        fitting.push(entry);
       }
-      if (fitting.length > 0) await queue.append(fitting.map((each) => each.entry));
+      if (fitting.length > 0) await queue.append(fitting);
     } catch (error) {
       fault = error;
     }
-    for (const each of batch) {
-      this.#pendingBytes -= messageBytes(each.entry);
-      each.settle(fault ?? (fitting.includes(each) ? undefined : this.#fullFault(cls)));
+    for (const [index, { entry, settle }] of batch.entries()) {
+      this.#pendingBytes -= messageBytes(entry);
+      settle(fault ?? (index < fitting.length ? undefined : this.#fullFault(cls)));
     }
   }
 
@@ -213,12 +238,16 @@ class DiskSpool implements Spool {
    * messages. @returns whether there is room.
    */
   async #makeRoom(cls: SpoolClass, bytes: number): Promise<boolean> {
-    while (this.#total((size) => size.bytes) + bytes > this.#options.limits.bytesMax) {
+    while (this.#lacksRoom(bytes)) {
       const victim = this.#victimFor(cls);
       if (victim === undefined) return false;
       this.#losses.count(victim[0], "full", (await victim[1].dropOldest()) ?? 0);
     }
     return true;
+  }
+
+  #lacksRoom(bytes: number): boolean {
+    return this.#total((queue) => queue.bytes()) + bytes > this.#options.limits.bytesMax;
   }
 
   #victimFor(cls: SpoolClass): readonly [SpoolClass, SpoolQueue] | undefined {
@@ -243,10 +272,8 @@ class DiskSpool implements Spool {
   async #next(): Promise<Spooled | undefined> {
     for (const [cls, queue] of this.#queues) {
       for (let message = await queue.next(); message !== undefined; message = await queue.next()) {
-        const { number, entry } = message;
-        if (!this.#isExpired(entry)) return this.#handOut(cls, queue, number, entry);
-        queue.acknowledge(number);
-        this.#losses.count(cls, "expired", 1);
+        const spooled = this.#handOut(cls, queue, message);
+        if (spooled !== undefined) return spooled;
       }
     }
     return undefined;
@@ -257,11 +284,14 @@ class DiskSpool implements Spool {
     return entry.timed && clockIsSane() && clock.nowMs() - entry.atMs > limits.ageMsMax;
   }
 
-  #handOut(cls: SpoolClass, queue: SpoolQueue, number: number, entry: SpoolEntry): Spooled {
-    const acknowledge = (): void => {
-      queue.acknowledge(number);
-      this.#exclusively(() => queue.settle(false)).catch(this.#options.onFault);
-    };
+  /** @returns undefined for a message that has expired. */
+  #handOut(cls: SpoolClass, queue: SpoolQueue, { number, entry }: Numbered): Spooled | undefined {
+    if (this.#isExpired(entry)) {
+      this.#acknowledge(queue, number);
+      this.#losses.count(cls, "expired", 1);
+      return undefined;
+    }
+    const acknowledge = (): void => this.#acknowledge(queue, number);
     return {
       class: cls,
       channel: entry.channel,
@@ -272,5 +302,14 @@ class DiskSpool implements Spool {
         this.#losses.count(cls, "refused", 1);
       },
     };
+  }
+
+  #acknowledge(queue: SpoolQueue, number: number): void {
+    if (!queue.acknowledge(number) || this.#settling.has(queue)) return;
+    this.#settling.add(queue);
+    this.#exclusively(() => {
+      this.#settling.delete(queue);
+      return queue.settle(false);
+    }).catch(this.#options.onFault);
   }
 }

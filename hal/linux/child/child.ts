@@ -30,7 +30,7 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
  */
 export async function startChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildProgram> {
   const { lineBytesMax, env = {}, onErrorLine } = options;
-  const child = spawn(await findProgram(program), [...args], {
+  const child = spawn(findProgram(program), [...args], {
     cwd: "/",
     env: { PATH: CHILD_PATH, LC_ALL: "C", ...env },
     // a process group of its own, setsid(2), so that the kill reaches what it started

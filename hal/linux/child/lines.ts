@@ -1,5 +1,6 @@
-// Splits the bytes of a pipe into lines and enforces the bound while they arrive.
+// Splits the bytes of a pipe into lines and enforces the bound while they arrive. [STA-31]
 import { Fault } from "../../fault.ts";
+import { ByteCollector } from "../../format/collect.ts";
 
 const NEWLINE = 0x0a;
 
@@ -8,15 +9,21 @@ const NEWLINE = 0x0a;
  * @throws Fault `process.failed` for a line above the bound.
  */
 export async function* textLines(stream: AsyncIterable<Buffer>, lineBytesMax: number): AsyncGenerator<string> {
-  let pending = Buffer.alloc(0);
+  const waiting = new ByteCollector();
   for await (const chunk of stream) {
-    pending = Buffer.concat([pending, chunk]);
-    for (let end = pending.indexOf(NEWLINE); end >= 0; end = pending.indexOf(NEWLINE)) {
-      if (end >= lineBytesMax) break;
-      const line = pending.toString("utf8", 0, end);
-      pending = pending.subarray(end + 1);
-      yield line;
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      if (waiting.length + end - start >= lineBytesMax) throw tooLong(lineBytesMax);
+      const line = waiting.takeWith(chunk.subarray(start, end));
+      start = end + 1;
+      yield Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString("utf8");
     }
-    if (pending.byteLength >= lineBytesMax) throw new Fault("process.failed", `a line has more than ${lineBytesMax} bytes`);
+    const rest = chunk.subarray(start);
+    if (waiting.length + rest.byteLength >= lineBytesMax) throw tooLong(lineBytesMax);
+    waiting.add(rest);
   }
+}
+
+function tooLong(lineBytesMax: number): Fault {
+  return new Fault("process.failed", `a line has more than ${lineBytesMax} bytes`);
 }

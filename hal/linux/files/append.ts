@@ -6,7 +6,7 @@ import { createMutex } from "../../mutex.ts";
 import { openDirectory, syncDirectory } from "./directory.ts";
 import { removeFile } from "./durable.ts";
 import { errnoOf, readFault, writeFault } from "./faults.ts";
-import { LISTED_NAMES_MAX } from "./limits.ts";
+import { LISTED_NAMES_MAX, RESERVE_FREE_BYTES_MIN } from "./limits.ts";
 import { isName, pathOf } from "./names.ts";
 import { type FileOps, linuxOps, type OpenFile, SAFE } from "./ops.ts";
 import { readTrusted } from "./read.ts";
@@ -18,7 +18,8 @@ import { writeAll } from "./write.ts";
  * have been transferred to the underlying hardware (i.e., as though each write(2) was followed by a
  * call to fdatasync(2))". An append takes one system call instead of two.
  */
-const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_DSYNC | SAFE;
+const WRITING = constants.O_WRONLY | constants.O_DSYNC | SAFE;
+const APPENDING = WRITING | constants.O_APPEND;
 
 const MODE_PRIVATE = 0o600;
 
@@ -33,6 +34,10 @@ const OPEN_FILES_MAX = 4;
  * What the kernel guarantees: O_APPEND puts each write(2) at the end; with O_DSYNC the bytes are on
  * the disk when it returns; a new name is durable after fsync(2) of the directory. After a power
  * cut during a write the tail may hold any part of it, zeros included.
+ *
+ * A write over bytes that are on the disk already changes neither the length of the file nor its
+ * blocks, so the file system commits nothing to its journal for it, and O_DSYNC costs one flush.
+ * That is what reserved zeros are for.
  * @throws Fault `file.untrusted-owner`, `file.not-regular`, `file.read-failed`, `file.no-space`,
  *   `file.read-only`, `file.write-failed`.
  */
@@ -44,8 +49,13 @@ export async function linuxAppendFiles(directory: string, ops: FileOps = linuxOp
   return {
     list: () => listNames(ops, directory),
     read: async (name, bytesMax) => readTrusted(ops, pathOf(directory, name), bytesMax),
-    append: (name, bytes) => exclusively(() => files.use(name, "append to", (file) => writeAll(file, bytes))),
-    truncate: (name, length) => exclusively(() => files.use(name, "cut", (file) => cut(file, length))),
+    append: (name, bytes) => exclusively(() => files.use(name, "append to", true, ({ file }) => writeAll(file, bytes))),
+    write: (name, at, bytes, reserveBytes = 0) =>
+      exclusively(async () => {
+        const reserve = reserveBytes > 0 && (await hasRoomFor(ops, directory, reserveBytes)) ? reserveBytes : 0;
+        return await files.use(name, "write to", at === 0, (open) => overwrite(open, at, bytes, reserve));
+      }),
+    truncate: (name, length) => exclusively(() => files.use(name, "cut", false, (open) => cut(open, length))),
     remove: (name) =>
       exclusively(async () => {
         await files.close(name);
@@ -94,42 +104,89 @@ async function listNames(ops: FileOps, directory: string): Promise<readonly stri
   }
 }
 
+/** Zeros take no space that somebody may need for something that is not a convenience. */
+async function hasRoomFor(ops: FileOps, directory: string, reserveBytes: number): Promise<boolean> {
+  try {
+    return (await ops.freeBytes(directory)) >= reserveBytes + RESERVE_FREE_BYTES_MIN;
+  } catch {
+    return false; // the write itself will say what is wrong with the disk
+  }
+}
+
+/**
+ * Where the disk, or a quota, turns out to have no space for the zeros, what they took is given
+ * back and `bytes` are written alone.
+ * @returns the length of the file.
+ */
+async function overwrite(open: WrittenFile, at: number, bytes: Uint8Array, reserve: number): Promise<number> {
+  if (at > open.length) throw new Fault("file.write-failed", `write at ${at}: the file has ${open.length} bytes`);
+  let whole = bytes;
+  if (reserve > 0) {
+    whole = new Uint8Array(bytes.byteLength + reserve);
+    whole.set(bytes);
+  }
+  try {
+    await writeAll(open.file, whole, at);
+    open.length = Math.max(open.length, at + whole.byteLength);
+  } catch (error) {
+    const { code } = writeFault(error, "reserve");
+    if (reserve === 0 || code !== "file.no-space") throw error;
+    await cut(open, at);
+    await writeAll(open.file, bytes, at);
+    open.length = at + bytes.byteLength;
+  }
+  return open.length;
+}
+
 /** fdatasync(2) must write a changed size too, but fsync(2) promises it without a footnote. */
-async function cut(file: OpenFile, length: number): Promise<void> {
-  const { size } = await file.stat();
+async function cut(open: WrittenFile, length: number): Promise<void> {
+  const { size } = await open.file.stat();
   if (length > size) throw new Fault("file.write-failed", `cut a file to ${length} bytes: it has ${size}`);
-  await file.truncate(length);
-  await file.sync();
+  await open.file.truncate(length);
+  await open.file.sync();
+  open.length = length;
+}
+
+type Action = "append to" | "write to" | "cut";
+
+interface WrittenFile {
+  readonly file: OpenFile;
+  /** Whether it was opened with O_APPEND, which makes pwrite(2) ignore its offset. */
+  readonly appends: boolean;
+  /** Not kept up by appends: a file that is appended to is opened again to be written to. */
+  length: number;
 }
 
 interface OpenFiles {
   /**
-   * Runs `work` on the open file of `name`. To append, a missing file is made. After a fault the
-   * file is closed, and the next use opens it again.
+   * Runs `work` on the open file of `name`, which is made where it is missing and `mayCreate`.
+   * After a fault the file is closed, and the next use opens it again.
    */
-  use(name: string, action: "append to" | "cut", work: (file: OpenFile) => Promise<void>): Promise<void>;
+  use<T>(name: string, action: Action, mayCreate: boolean, work: (open: WrittenFile) => Promise<T>): Promise<T>;
   close(name: string): Promise<void>;
   closeAll(): Promise<void>;
 }
 
 function openFiles(ops: FileOps, directory: string): OpenFiles {
-  const open = new Map<string, OpenFile>(); // least recently used first
+  const open = new Map<string, WrittenFile>(); // least recently used first
   let closed = false;
   const close = async (name: string): Promise<void> => {
-    const file = open.get(name);
+    const kept = open.get(name);
     open.delete(name);
-    await file?.close();
+    await kept?.file.close();
   };
   return {
-    use: async (name, action, work) => {
+    use: async (name, action, mayCreate, work) => {
       assert(!closed, "append files are not used after their disposal");
       const path = pathOf(directory, name);
       try {
-        const file = open.get(name) ?? (await openForAppend(ops, directory, path, action === "append to"));
+        if (!serves(open.get(name), action)) await close(name);
+        const kept = open.get(name) ?? (await openWritten(ops, directory, path, action, mayCreate));
         open.delete(name);
-        open.set(name, file);
-        await work(file);
+        open.set(name, kept);
+        const done = await work(kept);
         for (const oldest of open.keys()) if (open.size > OPEN_FILES_MAX) await close(oldest);
+        return done;
       } catch (error) {
         await close(name).catch(() => undefined); // the first fault is the one to report
         throw writeFault(error, `${action} "${path}"`);
@@ -143,28 +200,40 @@ function openFiles(ops: FileOps, directory: string): OpenFiles {
   };
 }
 
+function serves(kept: WrittenFile | undefined, action: Action): boolean {
+  return action === "cut" || kept?.appends === (action === "append to");
+}
+
 /**
  * Syncs file and directory once: only then is the name durable. An O_DSYNC write covers its own
  * bytes, not those of an append that failed before.
  */
-async function openForAppend(ops: FileOps, directory: string, path: string, mayCreate: boolean): Promise<OpenFile> {
-  const file = await openOrCreate(ops, path, mayCreate);
+async function openWritten(
+  ops: FileOps,
+  directory: string,
+  path: string,
+  action: Action,
+  mayCreate: boolean,
+): Promise<WrittenFile> {
+  const appends = action === "append to";
+  const file = await openOrCreate(ops, path, appends ? APPENDING : WRITING, mayCreate);
   try {
-    checkTrustedFile(await file.stat(), path);
+    const facts = await file.stat();
+    checkTrustedFile(facts, path);
     await file.sync();
     await syncDirectory(ops, directory);
-    return file;
+    return { file, appends, length: facts.size };
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-async function openOrCreate(ops: FileOps, path: string, mayCreate: boolean): Promise<OpenFile> {
+async function openOrCreate(ops: FileOps, path: string, flags: number, mayCreate: boolean): Promise<OpenFile> {
   try {
-    return await ops.open(path, APPENDING);
+    return await ops.open(path, flags);
   } catch (error) {
     if (!mayCreate || errnoOf(error) !== "ENOENT") throw error;
-    return await ops.open(path, APPENDING | constants.O_CREAT | constants.O_EXCL, MODE_PRIVATE);
+    return await ops.open(path, flags | constants.O_CREAT | constants.O_EXCL, MODE_PRIVATE);
   }
 }

@@ -1,12 +1,13 @@
 // The system calls through which state reaches the disk. The drivers use this port only, so that
 // test/lab/fakes/crash-disk.ts can record the calls and cut the power after each of them.
 import { constants } from "node:fs";
-import { mkdir, open, opendir, rename, unlink } from "node:fs/promises";
+import { mkdir, open, opendir, rename, statfs, unlink } from "node:fs/promises";
 
 /** An open file or directory: the part of Node's FileHandle that is used. */
 export interface OpenFile {
   read(buffer: Uint8Array, offset: number, length: number, position: number | null): Promise<{ readonly bytesRead: number }>;
-  write(buffer: Uint8Array, offset: number, length: number): Promise<{ readonly bytesWritten: number }>;
+  /** At the file's own position; with `position`, there (pwrite(2)). */
+  write(buffer: Uint8Array, offset: number, length: number, position?: number): Promise<{ readonly bytesWritten: number }>;
   /**
    * fsync(2): this inode's data and metadata are on the disk; a directory's data are its entries.
    */
@@ -36,6 +37,8 @@ export interface FileOps {
   mkdir(path: string, mode: number): Promise<void>;
   /** Stops after `namesMax` + 1 names. */
   names(path: string, namesMax: number): Promise<readonly string[]>;
+  /** What a user other than root may still write to the file system of `path`, in bytes. */
+  freeBytes(path: string): Promise<number>;
 }
 
 export const linuxOps: FileOps = {
@@ -52,6 +55,10 @@ export const linuxOps: FileOps = {
       if (names.length > namesMax) break;
     }
     return names;
+  },
+  freeBytes: async (path) => {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
   },
 };
 

@@ -197,6 +197,7 @@ function noAppendFiles(fault: Fault): AppendFiles & AsyncDisposable {
     list: async () => [],
     read: async () => undefined,
     append: refuse,
+    write: refuse,
     truncate: refuse,
     remove: refuse,
     [Symbol.asyncDispose]: async () => undefined,

@@ -144,10 +144,17 @@ async function copyAll(source: OpenFile, target: OpenFile): Promise<void> {
   }
 }
 
-/** @throws Node's errors. Loops because write(2) may write less than it was given. */
-export async function writeAll(file: OpenFile, bytes: Uint8Array): Promise<void> {
+/**
+ * Loops because write(2) may write less than it was given.
+ * @param at the offset in the file; where it is missing, the file's own position.
+ * @throws Node's errors.
+ */
+export async function writeAll(file: OpenFile, bytes: Uint8Array, at?: number): Promise<void> {
   let written = 0;
-  while (written < bytes.byteLength) written += (await file.write(bytes, written, bytes.byteLength - written)).bytesWritten;
+  while (written < bytes.byteLength) {
+    const position = at === undefined ? undefined : at + written;
+    written += (await file.write(bytes, written, bytes.byteLength - written, position)).bytesWritten;
+  }
 }
 
 /** Removes a name, and does nothing where there is none. @throws Node's errors. */

@@ -7,16 +7,24 @@ import { parseJson } from "../../format/json.ts";
 import { LISTING_BYTES_MAX } from "./limits.ts";
 import { check } from "../../format/schema.ts";
 
-const listingSchema = v.object({ nftables: v.array(v.record(v.string(), v.unknown())) });
+/**
+ * An object as it was parsed. A schema that copies it would make an array of a thousand places for
+ * each member with a number as its name.
+ */
+const objectSchema = v.custom<Readonly<Record<string, unknown>>>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  "expected an object",
+);
+const listingSchema = v.object({ nftables: v.array(objectSchema) });
 const setSchema = v.object({
   name: v.string(),
   type: v.string(),
   flags: v.optional(v.unknown()),
-  elem: v.optional(v.array(v.unknown())),
+  elem: v.optional(v.unknown(), []),
 });
 const chainSchema = v.object({ name: v.string(), type: v.string(), hook: v.string(), prio: v.number(), policy: v.string() });
-const ruleSchema = v.object({ chain: v.string(), expr: v.array(v.record(v.string(), v.unknown())) });
-const matchSchema = v.object({ op: v.string(), left: v.record(v.string(), v.unknown()), right: v.unknown() });
+const ruleSchema = v.object({ chain: v.string(), expr: v.array(objectSchema) });
+const matchSchema = v.object({ op: v.string(), left: objectSchema, right: v.unknown() });
 const metaSchema = v.strictObject({ key: v.string() });
 const payloadSchema = v.strictObject({ protocol: v.string(), field: v.string() });
 const rejectSchema = v.strictObject({ type: v.string(), expr: v.optional(v.string()) });
@@ -27,15 +35,37 @@ const anonymousSetSchema = v.strictObject({ set: v.array(v.unknown()) });
 /** Objects that the kernel adds to its listing and no plan contains. */
 const NOT_PLANNED = new Set(["metainfo", "table"]);
 
+type Listing = v.InferOutput<typeof listingSchema>["nftables"];
+
 /**
- * @param listing the output of `nft -j list table inet sallyport`.
+ * @param text the output of `nft -j list table inet sallyport`.
  * @throws Fault `firewall.unreadable` when it is not such a listing.
  */
-export function canonicalTable(listing: string): string {
-  const objects = read(listingSchema, parse(listing)).nftables.filter(
-    (object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)),
+export function readListing(text: string): Listing {
+  return read(listingSchema, parse(text)).nftables;
+}
+
+/**
+ * [LCK-25] The kernel gives each object a handle, which is never 0. An object that nft lists from
+ * its cache, within the transaction that makes it, has none yet.
+ */
+export function isCommitted(listing: Listing): boolean {
+  const objects = listing.filter((object) => !("metainfo" in object)).flatMap((object) => Object.values(object));
+  return objects.length > 0 && objects.every((object) => hasHandle(object));
+}
+
+function hasHandle(object: unknown): boolean {
+  if (typeof object !== "object" || object === null || !("handle" in object)) return false;
+  return typeof object.handle === "number" && object.handle >= 1;
+}
+
+/** @throws Fault `firewall.unreadable` when it is not a listing of our table. */
+export function canonicalTable(listing: Listing): string {
+  const objects = listing.filter((object) => !Object.keys(object).some((key) => NOT_PLANNED.has(key)));
+  const rules = Map.groupBy(
+    objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : [])),
+    ({ chain }) => chain,
   );
-  const rules = objects.flatMap((object) => ("rule" in object ? [read(ruleSchema, object["rule"])] : []));
   // nft 1.0 lists sets before chains, nft 1.1 after them
   const sets = objects
     .flatMap((object) => ("set" in object ? [renderSet(object["set"])] : []))
@@ -48,16 +78,20 @@ export function canonicalTable(listing: string): string {
 }
 
 function renderSet(object: unknown): readonly string[] {
-  const { name, type, flags, elem = [] } = read(setSchema, object);
-  const flag = JSON.stringify(flags) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
-  const elements = elem.length === 0 ? [] : [`\telements = { ${sorted(elem.map((one) => value(one)))} }`];
+  const { name, type, flags, elem } = read(setSchema, object);
+  // libnftables-json(5): where a list has one entry, the entry alone may stand for it
+  const flag = JSON.stringify([flags].flat()) === '["interval"]' ? "flags interval" : `# flags ${JSON.stringify(flags)}`;
+  const listed = [elem].flat();
+  const elements = listed.length === 0 ? [] : [`\telements = { ${sorted(listed.map((one) => value(one)))} }`];
   return [`set ${name} {`, `\ttype ${type}`, `\t${flag}`, ...elements, "}"];
 }
 
-function renderChain(object: unknown, rules: readonly v.InferOutput<typeof ruleSchema>[]): readonly string[] {
+type Rule = v.InferOutput<typeof ruleSchema>;
+
+function renderChain(object: unknown, rules: ReadonlyMap<string, readonly Rule[]>): readonly string[] {
   const { name, type, hook, prio, policy } = read(chainSchema, object);
   const priority = prio === 0 ? "filter" : String(prio);
-  const own = rules.filter(({ chain }) => chain === name).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
+  const own = (rules.get(name) ?? []).map(({ expr }) => `\t${expr.map((one) => statement(one)).join(" ")}`);
   return [`chain ${name} {`, `\ttype ${type} hook ${hook} priority ${priority}; policy ${policy};`, ...own, "}"];
 }
 

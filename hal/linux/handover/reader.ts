@@ -53,7 +53,7 @@ async function openDirectory(directory: string): Promise<FileHandle> {
 
 async function readByName(name: string, work: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
   if (!isName(name))
-    throw new Fault("file.read-failed", `take ${quoted(name, 80)}: expected a file name of a-z, 0-9, ".", "_" and "-"`);
+    throw new Fault("file.read-failed", `take ${quoted(name)}: expected a file name of a-z, 0-9, ".", "_" and "-"`);
   try {
     return await work();
   } catch (error) {

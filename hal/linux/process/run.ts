@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { Fault } from "../../fault.ts";
+import { ByteCollector } from "../../format/collect.ts";
 import { singleLine } from "../../format/text.ts";
 import { CHILD_PATH, findProgram } from "./find.ts";
 
@@ -65,7 +66,7 @@ export async function runProgram(
  * @throws Fault `process.failed`, `process.timeout`.
  */
 export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<ExitResult> {
-  const path = await findProgram(program);
+  const path = findProgram(program);
   const { exitCode, signal, stdout, stderr, fault } = await finished(program, start(path, args, options), options);
   if (fault !== undefined) throw fault;
   if (exitCode === null) throw new Fault("process.failed", `run "${program}": it was ended by ${signal ?? "an unknown signal"}`);
@@ -104,7 +105,7 @@ function finished(program: string, child: ChildProcess, { timeoutMs, outputBytes
     child.on("error", (cause) => end(new Fault("process.failed", `run "${program}": ${cause.message}`, { cause })));
     child.on("close", (exitCode, signal) => {
       clearTimeout(timer);
-      resolve({ exitCode, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr), fault });
+      resolve({ exitCode, signal, stdout: Buffer.from(stdout.take()), stderr: Buffer.from(stderr.take()), fault });
     });
     // EPIPE: the program did not read all of its input; its exit code says whether that matters
     child.stdin?.on("error", () => undefined);
@@ -112,15 +113,13 @@ function finished(program: string, child: ChildProcess, { timeoutMs, outputBytes
   });
 }
 
-function collect(stream: Readable | null, bytesMax: number, overflow: () => void): readonly Buffer[] {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+function collect(stream: Readable | null, bytesMax: number, overflow: () => void): ByteCollector {
+  const collected = new ByteCollector();
   stream?.on("data", (chunk: Buffer) => {
-    bytes += chunk.byteLength;
-    if (bytes > bytesMax) overflow();
-    else chunks.push(chunk);
+    if (collected.length + chunk.byteLength > bytesMax) overflow();
+    else collected.add(chunk);
   });
-  return chunks;
+  return collected;
 }
 
 /** kill(2) with a negative pid reaches the whole group. ESRCH means that it is already gone. */

@@ -20,11 +20,13 @@
 // and UTF-16 in the initrd, and firmware that keeps variables at run time; nothing signs or
 // measures it, while with Secure Boot an add-on is checked and measured like the kernel.
 import { constants } from "node:fs";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { SlotName } from "../../format/slots.ts";
-import { errnoOf, type FileOps, readFault, SAFE, syncDirectory, writeFault } from "../files/index.ts";
+import { Fault } from "../../fault.ts";
+import { type FileOps, readContent, SAFE, syncDirectory, writeFault } from "../files/index.ts";
 import { type BootEntry, entryName, parseEntry } from "./entries.ts";
+import { ADDON_BYTES_MAX } from "./limits.ts";
 
 /**
  * The add-ons of both slots on the EFI system partition, where the image puts them. An image whose
@@ -45,11 +47,11 @@ export async function provideAddon(
   directory: string,
   { generation, slot }: Pick<BootEntry, "generation" | "slot">,
 ): Promise<void> {
-  const addon = await readIfThere(join(esp, ADDONS_DIRECTORY, `slot-${slot}.addon.efi`));
+  const addon = await readContent(join(esp, ADDONS_DIRECTORY, `slot-${slot}.addon.efi`), ADDON_BYTES_MAX);
   if (addon === undefined) return;
   const folder = join(directory, `${entryName({ generation, slot, tries: undefined })}.extra.d`);
   const path = join(folder, ADDON);
-  if ((await readIfThere(path))?.equals(addon) === true) return;
+  if (await isThere(path, addon)) return;
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const { O_WRONLY, O_CREAT, O_TRUNC } = constants;
@@ -78,11 +80,13 @@ export async function removeAddons(directory: string, names: readonly string[], 
     if (parseEntry(FOLDER_PATTERN.exec(name)?.[1] ?? "")?.slot === slot) await rm(join(directory, name), { recursive: true });
 }
 
-async function readIfThere(path: string): Promise<Buffer | undefined> {
+/** A copy that is larger than any add-on is torn like one that is too short. */
+async function isThere(path: string, addon: Uint8Array): Promise<boolean> {
   try {
-    return await readFile(path);
+    const bytes = await readContent(path, ADDON_BYTES_MAX);
+    return bytes !== undefined && Buffer.from(addon).equals(bytes);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw readFault(error, `read "${path}"`);
+    if (error instanceof Fault && error.code === "file.too-large") return false;
+    throw error;
   }
 }

@@ -1,6 +1,7 @@
 // The running slot: the boot loader tells the kernel, and the kernel tells us. [OTA-33]
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
+import { quoted } from "../../format/text.ts";
 import type { SlotName } from "../../format/slots.ts";
 import { readKernelFile } from "../files/index.ts";
 import { COMMAND_LINE_BYTES_MAX } from "./limits.ts";
@@ -22,6 +23,6 @@ export async function runningSlot(root: string): Promise<SlotName> {
   if (found.length === 1 && (slot === "a" || slot === "b")) return slot;
   throw new Fault(
     "slot.unknown",
-    `find the running slot: expected sallyport.slot=a or =b exactly once in the kernel's command line, found ${JSON.stringify(found.slice(0, 4))}`,
+    `find the running slot: expected sallyport.slot=a or =b exactly once in the kernel's command line, found ${found.length === 0 ? "none" : quoted(found.slice(0, 4).join(", "))}`,
   );
 }

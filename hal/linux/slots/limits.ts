@@ -18,3 +18,8 @@ export const ENTRIES_MAX = 64;
 /** The unit of sysfs, which is not the disk's own sector size. */
 export const SECTOR_BYTES = 512;
 export const SECTORS_TEXT_BYTES_MAX = 32;
+/**
+ * An add-on is systemd's stub with one line of text, some 20 KiB. Anybody who holds the disk may
+ * write to the EFI system partition. [STA-32]
+ */
+export const ADDON_BYTES_MAX = 1_048_576;

@@ -108,6 +108,7 @@ export function reasonIn(stderr: string): string {
   return reason === "" ? "it gave no reason" : clip(reason, REASON_CHARACTERS_MAX);
 }
 
-function versionIn(listing: string): string {
-  return /^\s*version:\s*(\S+)/mu.exec(listing)?.[1] ?? "";
+/** Pure. The version of the provider, in what openssl lists; "" when there is none. */
+export function versionIn(listing: string): string {
+  return /^[ \t]*version:[ \t]*(\S+)/mu.exec(listing)?.[1] ?? "";
 }

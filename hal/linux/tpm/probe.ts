@@ -22,7 +22,7 @@ export async function whyUnavailable(provider: TpmProvider, program: string, com
   return (
     (await deviceProblem(provider.tcti)) ??
     (await fileProblem(provider.module)) ??
-    (await programProblem(program)) ??
+    programProblem(program) ??
     (await answerProblem(provider.tcti, commands))
   );
 }
@@ -49,9 +49,9 @@ async function fileProblem(module: string): Promise<string | undefined> {
   return errno === undefined ? undefined : `OpenSSL's tpm2 provider is not at "${module}" (${errno}); ${INSTALL}`;
 }
 
-async function programProblem(program: string): Promise<string | undefined> {
+function programProblem(program: string): string | undefined {
   try {
-    await findProgram(program);
+    findProgram(program);
     return undefined;
   } catch (error) {
     if (error instanceof Fault && error.code === "process.failed") return error.message;

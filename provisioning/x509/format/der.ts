@@ -2,7 +2,7 @@
 // reads any BER; the strictness is added here.
 import asn1, { type Asn1 } from "node-forge/lib/asn1.js";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
-import { DER_DEPTH_MAX, DER_VALUES_MAX } from "./limits.ts";
+import { DER_BYTES_PER_VALUE, DER_DEPTH_MAX, DER_VALUES_MAX, DER_VALUES_MIN } from "./limits.ts";
 
 /**
  * One ASN.1 value. `tag` is the identifier octet: class, constructed bit and number. Numbers above
@@ -65,7 +65,8 @@ export function decode(bytes: Uint8Array, bytesMax: number, reading: Reading): V
 export function decodeBer(bytes: Uint8Array, bytesMax: number, reading: Reading): Value {
   if (bytes.byteLength > bytesMax)
     throw new Fault(reading.code, `read ${reading.what}: it has ${bytes.byteLength} bytes, at most ${bytesMax} are accepted`);
-  expectFewValues(bytes, reading);
+  const valuesMax = Math.max(DER_VALUES_MIN, Math.floor(bytesMax / DER_BYTES_PER_VALUE));
+  expectFewValues(bytes, Math.min(DER_VALUES_MAX, valuesMax), reading);
   try {
     const options = { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: DER_DEPTH_MAX };
     return fromForge(asn1.fromDer(Buffer.from(bytes).toString("latin1"), options));
@@ -80,10 +81,10 @@ export function decodeBer(bytes: Uint8Array, bytesMax: number, reading: Reading)
  * that is not plausible ends the count; forge refuses it. [STA-12]
  * @throws Fault with the reading's code.
  */
-function expectFewValues(bytes: Uint8Array, { code, what }: Reading): void {
+function expectFewValues(bytes: Uint8Array, valuesMax: number, { code, what }: Reading): void {
   let count = 0;
   for (let at = 0; at + 1 < bytes.byteLength; count += 1) {
-    if (count >= DER_VALUES_MAX) throw new Fault(code, `read ${what}: it has more than ${DER_VALUES_MAX} values`);
+    if (count >= valuesMax) throw new Fault(code, `read ${what}: it has more than ${valuesMax} values`);
     const isConstructed = ((bytes[at] ?? 0) & CONSTRUCTED) !== 0;
     const first = bytes[at + 1] ?? 0;
     const lengthOctets = first > 0x80 ? first & 0x7f : 0;

@@ -23,3 +23,9 @@ export const DER_DEPTH_MAX = 24;
 
 /** ASN.1 values in one input, at every depth. A certificate has about 150. */
 export const DER_VALUES_MAX = 4096;
+/** What every input may hold, however small its bound is. */
+export const DER_VALUES_MIN = 256;
+/**
+ * Bytes of an input's bound for each value that it may have. A request of 600 bytes has 40 values.
+ */
+export const DER_BYTES_PER_VALUE = 16;

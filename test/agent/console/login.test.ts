@@ -339,6 +339,21 @@ test("[CON-12] so is one who types nothing, and one whose roles were changed; a 
   t.match(at.entries.at(-1), { event: "console.closed", principal: "alice", detail: { reason: "roster" } });
 });
 
+test("[CON-12] so is one who types all the time without Enter, and one who is in the middle of a challenge", async (t) => {
+  for (const isAsked of [false, true]) {
+    const at = atTheCable(t);
+    await at.login();
+    if (isAsked) await at.challenge("reboot");
+    at.orders.publish([maria]);
+    for (let second = 0; second < 3; second += 1) {
+      await at.type("x");
+      await at.clock.advance(1000);
+    }
+    const closed = at.entries.find(({ event }) => event === "console.closed");
+    t.match(closed, { principal: "alice", detail: { reason: "roster" } }, "the next key opens a guest's session");
+  }
+});
+
 test("[CON-5] a restart of the agent, or a damaged record, gives a guesser no new start; a login does", async (t) => {
   const clock = fakeClock();
   const files = fakeFiles();

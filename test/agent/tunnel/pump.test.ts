@@ -12,7 +12,10 @@ interface Fixture {
   readonly message: (name: string) => Spooled;
 }
 
-/** A pump between a list and a connection that always has room. */
+/**
+ * A pump between a list and a connection that always has room. With `next` the messages are on the
+ * disk.
+ */
 function fixture(next?: () => Promise<Spooled | undefined>): Fixture {
   const queue: Spooled[] = [];
   const sent: string[] = [];
@@ -20,6 +23,7 @@ function fixture(next?: () => Promise<Spooled | undefined>): Fixture {
   const spool: Spool = {
     append: async () => undefined,
     next: next ?? (async () => queue.shift()),
+    nextReady: () => (next === undefined ? queue.shift() : "on-disk"),
     rewind: async () => undefined,
     status: () => ({ messages: queue.length, bytes: 0, dropped: 0 }),
     close: async () => undefined,
@@ -42,7 +46,10 @@ function fixture(next?: () => Promise<Spooled | undefined>): Fixture {
   return { pump: createPump({ spool, topic: String, connection: () => connection }), queue, sent, destroyed, message };
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** The pump sends in the next turn of the event loop, and what it has to read in the one after. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 4; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
 
 test("[TUN-6] a message that arrives at any moment around the end of a round is sent", async (t) => {
   for (let offset = 0; offset <= 8; offset += 1) {
@@ -51,7 +58,7 @@ test("[TUN-6] a message that arrives at any moment around the end of a round is 
     for (let microtask = 0; microtask < offset; microtask += 1) await Promise.resolve();
     queue.push(message("second"));
     pump();
-    await turn();
+    await turns();
     t.same(sent, ["second"], `${offset} microtasks after the pump began`);
   }
 });
@@ -65,13 +72,27 @@ test("[TUN-6] an unreadable spool ends the connection, and the pump works with t
     return answers.shift();
   });
   pump();
-  await turn();
+  await turns();
   t.same(
     destroyed.map(({ code }) => code),
     ["file.read-failed"],
   );
   answers.push(message("after"));
   pump();
-  await turn();
+  await turns();
   t.same(sent, ["after"]);
+});
+
+test("[TUN-6] a message that is announced while another is read from the disk is sent too", async (t) => {
+  const reading = Promise.withResolvers<Spooled | undefined>();
+  const answers: Promise<Spooled | undefined>[] = [reading.promise];
+  const { pump, sent, message } = fixture(() => answers.shift() ?? Promise.resolve(undefined));
+  pump();
+  await turns();
+  answers.push(Promise.resolve(message("second")));
+  pump();
+  await turns();
+  reading.resolve(undefined);
+  await turns();
+  t.same(sent, ["second"]);
 });

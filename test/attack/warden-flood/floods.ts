@@ -6,11 +6,16 @@ import type { WardenVerb } from "../../../warden/protocol/format.ts";
 const LINE_BYTES = 65_000;
 const HELLO = '{"id":1,"verb":"hello","args":{"protocol":1,"program":"captured"}}\n';
 
+/**
+ * `writes` as fast as the warden takes it; `connects` and closes at once; `leaves` in the middle of
+ * a line; `drips` a byte in each write; `deaf` writes and never reads an answer.
+ */
+type Manner = "writes" | "connects" | "leaves" | "drips" | "deaf";
+
 export interface Flood {
   /** Written on each new connection until it ends, again and again. Empty: only connects. */
   readonly lines: readonly string[];
-  /** Closes each connection at once and makes the next. */
-  readonly onlyConnects: boolean;
+  readonly manner: Manner;
 }
 
 const ones = Array.from({ length: LINE_BYTES / 2 - 200 }, () => 1);
@@ -88,7 +93,7 @@ function wrong(verb: string, args: unknown): string {
 }
 
 function lines(...all: readonly string[]): Flood {
-  return { lines: all, onlyConnects: false };
+  return { lines: all, manner: "writes" };
 }
 
 export const FLOODS: Readonly<Record<string, Flood>> = {
@@ -97,7 +102,11 @@ export const FLOODS: Readonly<Record<string, Flood>> = {
   "lines without end": lines("x".repeat(2 * LINE_BYTES)),
   "as many faults as a line holds": lines(request("trust.refresh", { absent: ones })),
   "unknown verbs": lines(request("shell.run", {}), request("x".repeat(64), { a: ones })),
-  "many connections": { lines: [], onlyConnects: true },
+  "many connections": { lines: [], manner: "connects" },
+  "half lines, and away": { lines: ["x".repeat(LINE_BYTES)], manner: "leaves" },
+  "valid cheap requests": lines(request("identity.read", {}).repeat(64)),
+  "a byte at a time": { lines: [request("audit.append", WORST["audit.append"])], manner: "drips" },
+  "answers that nobody reads": { lines: [request("audit.read", WORST["audit.read"]).repeat(16)], manner: "deaf" },
   ...Object.fromEntries(
     Object.entries(WORST).map(([verb, args]) => [verb, lines(request(verb, args).repeat(16), wrong(verb, args))]),
   ),

@@ -21,10 +21,12 @@ export function serveRounds(round: (count: number) => Promise<Outcome>): void {
   tell({ round: 0 });
 
   async function serve(number: number, count: number): Promise<void> {
+    const cpu = process.cpuUsage();
     const started = performance.now();
     const outcome = await round(count);
     const ms = performance.now() - started;
-    tell({ round: number, ms, ...outcome, ...memory() });
+    const { user, system } = process.cpuUsage(cpu);
+    tell({ round: number, ms, cpuMs: (user + system) / 1000, ...outcome, ...memory() });
   }
 }
 

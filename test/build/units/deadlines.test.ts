@@ -8,7 +8,7 @@ import { openNotifySocket } from "../../lab/counterparts/notify-socket.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
-import { settingsOf, UNITS } from "../../lab/runner/units.ts";
+import { settingsOf, unitNames, UNITS } from "../../lab/runner/units.ts";
 
 const warden = settingsOf("sallyport-warden.service");
 const agent = settingsOf("sallyport-agent.service");
@@ -85,3 +85,28 @@ test(
     t.match(said, [/^trouble: process\.failed: send the watchdog's heartbeat: /u]);
   },
 );
+
+test("[OPS-28] no program of the device has a limit of starts that somebody could use up, and none is away for long", async (t) => {
+  const restarting = unitNames().filter((name) => name.endsWith(".service") && value(settingsOf(name), "Restart") !== undefined);
+  t.same(restarting, ["sallyport-agent.service", "sallyport-warden.service"], "the others run once, or are started by these");
+  for (const name of [...restarting, "systemd-networkd.service.d/10-sallyport.conf"]) {
+    const unit = settingsOf(name);
+    const seconds = (setting: string): number => Number(/^(\d+)s$/u.exec(value(unit, setting) ?? "")?.[1] ?? Number.NaN);
+    t.equal(value(unit, "StartLimitIntervalSec"), "0", name);
+    t.equal(value(unit, "StartLimitBurst"), undefined, name);
+    t.ok(seconds("RestartSec") >= 1 && seconds("RestartSec") <= 10, `${name}: a pause, and a short one`);
+    if (value(unit, "RestartSteps") !== undefined)
+      t.ok(seconds("RestartMaxDelaySec") > seconds("RestartSec") && seconds("RestartMaxDelaySec") <= 10, name);
+  }
+  for (const name of unitNames().filter((one) => one.endsWith(".service"))) {
+    const unit = settingsOf(name);
+    if (value(unit, "OnFailure") === undefined || restarting.includes(name)) continue;
+    t.match(settingsOf("sallyport-failed@.service"), /systemctl reset-failed/u, `${name}: started again without its limit`);
+  }
+  const sockets = unitNames().filter((name) => name.endsWith(".socket"));
+  t.same(sockets, ["sallyport-install.socket"]);
+  for (const name of sockets) {
+    t.equal(value(settingsOf(name), "TriggerLimitIntervalSec"), "0", name);
+    t.match(value(settingsOf(name), "MaxConnections"), /^\d$/u);
+  }
+});

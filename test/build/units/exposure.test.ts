@@ -1,8 +1,10 @@
 // The exposure level of the gateway's services. The numbers are those of systemd 252; other
 // versions weigh slightly differently.
+import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { needs } from "../../lab/runner/needs.ts";
-import { exposureOf, IMAGE_SERVICES, settingsOf, unitNames } from "../../lab/runner/units.ts";
+import { PROJECT } from "../../lab/runner/sources.ts";
+import { exposureOf, IMAGE_SERVICES, settingsOf, startOf, unitNames } from "../../lab/runner/units.ts";
 
 const skip = needs("systemd-analyze");
 
@@ -37,7 +39,12 @@ test("every Sallyport service has a bound, except the replacement of systemd's o
 
 test("settings that V8 or writing to sysfs cannot work with are not set", async (t) => {
   for (const unit of ["sallyport-agent.service", "sallyport-warden.service", "sallyport-install@.service"])
-    t.notMatch(settingsOf(unit), /^MemoryDenyWriteExecute=yes/mu, `${unit}: V8 writes the code it runs`);
+    t.equal(
+      /^MemoryDenyWriteExecute=yes$/mu.test(settingsOf(unit)),
+      startOf(unit).options.includes("--jitless"),
+      `${unit}: V8 writes the code it runs, unless it only interprets`,
+    );
+  t.ok(startOf("sallyport-warden.service").options.includes("--jitless"), "the privileged program has no such memory");
   t.notMatch(settingsOf("sallyport-warden.service"), /^ProtectKernelTunables=yes/mu, "the warden disables USB devices in /sys");
 });
 
@@ -74,5 +81,14 @@ test("the early firewall and the report of its failure wait for no partition", a
     t.match(settings, /^DefaultDependencies=no$/mu, unit);
     // systemd.exec(5): each of these pulls in mounts and is ordered after them.
     t.notMatch(settings, /^(?:After|Requires|RequiresMountsFor|PrivateTmp|\w+Directory)=/mu, unit);
+  }
+});
+
+test("docs/operations.md starts the programs by hand as their units do", async (t) => {
+  const text = readFileSync(`${PROJECT}docs/operations.md`, "utf8").replaceAll("\\\n", "").replaceAll(/ +/gu, " ");
+  for (const program of ["sallyport-agent", "sallyport-warden"]) {
+    const { options, env } = startOf(`${program}.service`);
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    t.ok(text.includes(` ${[...variables, "node", ...options].join(" ")} .../${program}/main.js\n`), program);
   }
 });

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { test } from "tap";
 import { needs } from "../../lab/runner/needs.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
-import { INSTALLER_OPTIONS } from "../../../warden/install/index.ts";
-import { settingsOf } from "../../lab/runner/units.ts";
+import { INSTALLER_ENVIRONMENT, INSTALLER_OPTIONS } from "../../../warden/install/index.ts";
+import { settingsOf, startOf } from "../../lab/runner/units.ts";
 
 /** The command of the unit, with another lock, program and wait. */
 function command(lock: string, waitS: string, ...program: readonly string[]): readonly [string, readonly string[]] {
@@ -33,7 +33,6 @@ test("[OTA-33] a connection is not refused because one installer is still ending
   t.ok(Number(most) > 1);
 });
 
-test("the unit gives an installer the same memory bounds as the warden does", async (t) => {
-  const line = /^ExecStart=(.+)$/mu.exec(settingsOf("sallyport-install@.service"))?.[1] ?? "";
-  t.match(line, ` /usr/lib/sallyport/node ${INSTALLER_OPTIONS.join(" ")} /usr/`);
+test("the unit starts an installer with the same memory bounds as the warden does", async (t) => {
+  t.same(startOf("sallyport-install@.service"), { options: INSTALLER_OPTIONS, env: INSTALLER_ENVIRONMENT });
 });

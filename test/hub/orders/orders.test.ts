@@ -131,9 +131,11 @@ test("[LCK-12] [LCK-35] [LCK-20] lockdown confirm shows and signs the trial that
   t.match(done.data, { operation: "lockdown.confirm", state: "answered", result: shown });
   t.match(done.err, [
     'lockdown.confirm on "gw-1"',
-    `plan      ${PLAN}, hashed here`,
-    "mode      enforce",
-    /^confirm   by one of the keys [0-9a-f]{64}$/u,
+    `plan  ${PLAN}`,
+    "      hashed again on this machine",
+    "mode  enforce",
+    "confirmed by one of these keys:",
+    /^ {2}[0-9a-f]{64}$/u,
     "stays open under this plan:",
   ]);
   t.ok(done.err.some((line) => line.startsWith("opens, compared with what the device says")));

@@ -121,28 +121,49 @@ function namedNamespaces(): World {
   };
 }
 
+/** A program that keeps its namespaces open for as long as it runs. */
+async function hold(name: string, words: readonly string[]): Promise<RunningProgram> {
+  const [command, ...args] = [...words, "sh", "-c", "echo held; exec cat"];
+  const program = startProgram({ name, command, args, input: true });
+  await program.line(/^held$/u);
+  return program;
+}
+
+/** Words before a command that runs in the namespaces of a process. */
+function into(pid: number): Words {
+  return ["nsenter", `--target=${pid}`, "--user", "--net", "--preserve-credentials", "--"];
+}
+
+function asOwnerIn(pid: number): Words {
+  const [program, ...rest] = [...asNobody(), ...into(pid)];
+  return [program ?? "nsenter", ...rest];
+}
+
 /** Both are in one user namespace; a program that ends with the test holds each of them open. */
 async function userNamespaces(): Promise<World> {
-  const hold = async (name: string, words: readonly string[]): Promise<RunningProgram> => {
-    const [command, ...args] = [...words, "sh", "-c", "echo held; exec cat"];
-    const program = startProgram({ name, command, args, input: true });
-    await program.line(/^held$/u);
-    return program;
-  };
-  const into = (pid: number): Words => ["nsenter", `--target=${pid}`, "--user", "--net", "--preserve-credentials", "--"];
   const outside = await hold("outside", [...asNobody(), "unshare", "-Urn"]);
   const device = await hold("device", [...asNobody(), ...into(outside.pid), "unshare", "-n"]);
-  const asOwner = (pid: number): Words => {
-    const [program, ...rest] = [...asNobody(), ...into(pid)];
-    return [program ?? "nsenter", ...rest];
-  };
   return {
-    run: { device: asOwner(device.pid), outside: asOwner(outside.pid) },
+    run: { device: asOwnerIn(device.pid), outside: asOwnerIn(outside.pid) },
     enter: { device: into(device.pid), outside: into(outside.pid) },
     deviceNamespace: String(device.pid),
     stop: async () => {
       await Promise.all([device.stop(), outside.stop()]);
     },
+  };
+}
+
+/** An empty network for nft alone: much quicker than {@link openProbeNetwork}. */
+export async function openEmptyNetwork(kind: "netns" | "user"): Promise<Pick<ProbeNetwork, "nft" | "stop">> {
+  if (kind === "user") {
+    const holder = await hold("network", [...asNobody(), "unshare", "-Urn"]);
+    return { nft: [...asOwnerIn(holder.pid), "nft"], stop: async () => void (await holder.stop()) };
+  }
+  const name = `sp-empty-${randomBytes(3).toString("hex")}`;
+  run(["ip", "netns", "add", name]);
+  return {
+    nft: ["ip", "netns", "exec", name, "nft"],
+    stop: async () => void spawnSync("ip", ["netns", "delete", name]),
   };
 }
 
@@ -247,40 +268,37 @@ function run(words: readonly string[]): void {
 }
 
 export interface FakeFirewall extends Firewall {
-  replace: (table: string) => Promise<void>;
+  replace: (table: string) => Promise<string | undefined>;
   read: () => Promise<string | undefined>;
   /** The table in force. */
   table: string | undefined;
   /** Every table that was in force. */
   readonly history: readonly string[];
-  /** Makes the next calls refuse. */
-  refuse(what: "check" | "replace", times?: number): void;
+  /** Makes the next replacements refuse. */
+  refuse(times?: number): void;
 }
 
 /** A packet filter in memory; test/contract runs one suite on it and on nft. */
 export function fakeFirewall(): FakeFirewall {
-  const refusals = { check: 0, replace: 0 };
+  let refusals = 0;
   const history: string[] = [];
-  const meet = (what: "check" | "replace", table: string): void => {
-    if (!/^table inet sallyport \{\n(?:\t[^\n]*\n|\n)*\}\n$/u.test(table)) throw new Fault("assert.broken", "not our table");
-    if (refusals[what] > 0) {
-      refusals[what] -= 1;
-      throw new Fault("firewall.refused", `${what}: as planned`);
-    }
-    // nft refuses what is no statement too.
-    if (/^\t\tnonsense$/mu.test(table)) throw new Fault("firewall.refused", `${what}: syntax error`);
-  };
   const fake: FakeFirewall = {
     table: undefined,
     history,
-    refuse: (what, times = 1) => {
-      refusals[what] = times;
+    refuse: (times = 1) => {
+      refusals = times;
     },
-    check: async (table) => meet("check", table),
     replace: async (table) => {
-      meet("replace", table);
+      if (!/^table inet sallyport \{\n(?:\t[^\n]*\n|\n)*\}\n$/u.test(table)) throw new Fault("assert.broken", "not our table");
+      if (refusals > 0) {
+        refusals -= 1;
+        throw new Fault("firewall.refused", "replace: as planned");
+      }
+      // nft refuses what is no statement too.
+      if (/^\t\tnonsense$/mu.test(table)) throw new Fault("firewall.refused", "replace: syntax error");
       history.push(table);
       fake.table = table;
+      return table;
     },
     read: async () => fake.table,
   };

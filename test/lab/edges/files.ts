@@ -43,7 +43,18 @@ import { type LabKey, labCustom, labKey, labRepository, NOW_MS, type LabReposito
 import { appendMany, auditDisk, openOn } from "../worlds/audit.ts";
 import { fakeFiles } from "../fakes/files.ts";
 import { labPolicy, policyBytes } from "../worlds/lockdown.ts";
-import { type Around, type Edge, hostileJson, memberOf, membersOf, padded, within } from "./edge.ts";
+import {
+  type Around,
+  type Edge,
+  hostileJson,
+  jsonEdge,
+  memberOf,
+  membersIn,
+  membersOf,
+  padded,
+  smallOf,
+  within,
+} from "./edge.ts";
 
 const SHA = "ab".repeat(32);
 
@@ -335,22 +346,4 @@ function stateEdge(
     valid: () => valid,
     worst: hostileJson(bytesMax, membersOf(Object.keys(members), smallOf(members))),
   };
-}
-
-function jsonEdge(bytesMax: number, valid: Readonly<Record<string, unknown>>, take: Edge["take"]): Edge {
-  return {
-    bytesMax,
-    take,
-    valid: () => padded(JSON.stringify(valid), bytesMax),
-    worst: hostileJson(bytesMax, membersOf(Object.keys(valid), smallOf(valid))),
-  };
-}
-
-/** So that the hostile member has the room. */
-function smallOf(members: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => JSON.stringify(value).length < 512));
-}
-
-function membersIn(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  return v.parse(v.looseObject({}), JSON.parse(Buffer.from(bytes).toString()));
 }

@@ -30,7 +30,7 @@ import { parseMessage } from "../../../hub/inbox/inbox.ts";
 import { HTTP_BODY_BYTES_MAX } from "../../../hub/limits.ts";
 import { HUB_TIME_BYTES_MAX, hubTimeRequestSchema, hubTimeResponseSchema } from "../../../ota/format/time.ts";
 import { readEnrolAnswer } from "../../../provisioning/enrollers/est-status.ts";
-import { RESPONSE_BYTES_MAX } from "../../../provisioning/enrollers/limits.ts";
+import { QUOTED_BYTES_MAX, RESPONSE_BYTES_MAX } from "../../../provisioning/enrollers/limits.ts";
 import { buildRequest, CERTS_ONLY_COUNT_MAX, encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
 import { INSTALL_LINE_BYTES_MAX } from "../../../warden/install/format.ts";
 import { readJobs } from "../../../warden/install/jobs.ts";
@@ -45,7 +45,8 @@ import {
 } from "../../../warden/protocol/format.ts";
 import { DEVICE_ID } from "../worlds/lockdown.ts";
 import { VERBS } from "../worlds/verbs.ts";
-import { type Edge, hostileJson, memberOf, membersOf, padded, within } from "./edge.ts";
+import { base64, hostileDer, mapped } from "./der.ts";
+import { type Edge, hostileJson, memberOf, membersOf, padded, text, within } from "./edge.ts";
 
 const NONCE = "5a".repeat(32);
 const SHA = "ab".repeat(32);
@@ -93,6 +94,7 @@ function verbEdge(verb: string, args: object): Edge {
   for (const name of Object.keys(args)) places[`args.${name}`] = within(memberOf("args", rest), memberOf(name, args));
   return {
     bytesMax,
+    boundedBefore: true,
     take: async (line) => {
       try {
         return await prepare(VERBS, decodeRequest(line))();
@@ -170,9 +172,6 @@ function jsonEdge(bytesMax: number, valid: object, take: Edge["take"]): Edge {
   };
 }
 
-const text = (fill: string, bytesMax: number) => () =>
-  Buffer.from(fill.repeat(Math.ceil(bytesMax / fill.length)).slice(0, bytesMax));
-
 /** One line that is typed at the console, and then read by what the screen asked for. */
 function consoleLine(input: Uint8Array): string {
   const { events } = readBytes(EMPTY_LINE, Buffer.concat([input, Buffer.from("\r")]));
@@ -188,36 +187,6 @@ const ORDER = {
   payload: Buffer.alloc(5000, 32).toString("base64"),
   signatures: [{ keyid: SHA, sig: Buffer.alloc(64).toString("base64") }],
 };
-
-/** DER that nests or repeats as far as `bytes` allow. */
-function hostileDer(bytes: number): ReadonlyMap<string, () => Uint8Array> {
-  const wrapped = (content: Uint8Array): Uint8Array =>
-    Buffer.concat([
-      Buffer.from([0x30, 0x83, (content.byteLength >> 16) & 255, (content.byteLength >> 8) & 255, content.byteLength & 255]),
-      content,
-    ]);
-  const fill = (pattern: readonly number[], room: number): Uint8Array => {
-    const whole = Math.floor(room / pattern.length) * pattern.length;
-    return Buffer.alloc(whole, Buffer.from(pattern));
-  };
-  return new Map([
-    ["nothing but NULLs", () => wrapped(fill([0x05, 0x00], bytes - 5))],
-    ["nothing but empty sequences", () => wrapped(fill([0x30, 0x00], bytes - 5))],
-    ["sequences within sequences", () => fill([0x30, 0x80], bytes)],
-    [
-      "one long string",
-      () =>
-        wrapped(
-          Buffer.concat([
-            Buffer.from([0x04, 0x83, 0, ((bytes - 16) >> 8) & 255, (bytes - 16) & 255]),
-            Buffer.alloc((bytes - 16) & 0xffff),
-          ]),
-        ),
-    ],
-    ["zeros", () => Buffer.alloc(bytes)],
-    ["ones", () => Buffer.alloc(bytes, 255)],
-  ]);
-}
 
 function manyValues(): Uint8Array {
   const pairs = Array.from({ length: 75 }, () => Buffer.from([0x30, 11, 0x04, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
@@ -239,12 +208,6 @@ async function enrolmentRequest(): Promise<Uint8Array> {
     async (bytes) => sign("sha256", bytes, privateKey),
   );
 }
-
-function mapped(inputs: ReadonlyMap<string, () => Uint8Array>, change: (bytes: Uint8Array) => Uint8Array) {
-  return new Map([...inputs].map(([name, make]) => [name, () => change(make())] as const));
-}
-
-const base64 = (bytes: Uint8Array): Uint8Array => Buffer.from(Buffer.from(bytes).toString("base64"));
 
 type Edges = Map<string, Edge>;
 
@@ -315,6 +278,7 @@ function addLocal(edges: Edges): void {
 function addPeople(edges: Edges): void {
   edges.set("line at the console", {
     bytesMax: 4096,
+    boundedBefore: true,
     take: consoleLine,
     valid: text("status\r", 4096),
     worst: new Map([
@@ -325,6 +289,7 @@ function addPeople(edges: Edges): void {
   });
   edges.set("challenge answer", {
     bytesMax: LINE_BYTES_MAX,
+    boundedBefore: true,
     take: (bytes) => orderOfAnswer(CHALLENGE, consoleLine(bytes)),
     valid: () => Buffer.from(`${SHA}.1900000000.${"A".repeat(86)}`),
     worst: new Map([
@@ -335,6 +300,7 @@ function addPeople(edges: Edges): void {
   });
   edges.set("challenge", {
     bytesMax: 4096,
+    boundedBefore: true,
     take: (bytes) => parseChallenge(Buffer.from(bytes).toString()),
     valid: () => Buffer.from(`sp1/console.login/${DEVICE_ID}/${NONCE}`),
     worst: new Map([
@@ -362,11 +328,14 @@ async function addHub(edges: Edges): Promise<void> {
   const request = await enrolmentRequest();
   edges.set("EST request", {
     bytesMax: HTTP_BODY_BYTES_MAX,
+    boundedBefore: true,
     take: (bytes) => readEnrolment(decodeBody(bytes)),
     valid: () => base64(request),
     worst: new Map([
       ...mapped(hostileDer(8192), base64),
-      ...mapped(hostileDer(Math.floor(HTTP_BODY_BYTES_MAX / 4) * 3), base64),
+      ...[...mapped(hostileDer(Math.floor(HTTP_BODY_BYTES_MAX / 4) * 3), base64)].map(
+        ([name, make]) => [`${name}, beyond a request`, make] as const,
+      ),
       ["text", text("a", HTTP_BODY_BYTES_MAX)],
       ["white space", text(" \n", HTTP_BODY_BYTES_MAX)],
       ["armour", text("-----BEGIN A-----", HTTP_BODY_BYTES_MAX)],
@@ -374,13 +343,14 @@ async function addHub(edges: Edges): Promise<void> {
   });
   edges.set("EST answer", {
     bytesMax: RESPONSE_BYTES_MAX,
+    boundedBefore: true,
     take: (body) => readEnrolAnswer({ status: 200, headers: {}, body }),
     // any sequence is taken for a certificate here, because it proves itself later; a real one has
     // 150 values
     valid: () => base64(encodeCertsOnly(Array.from({ length: CERTS_ONLY_COUNT_MAX }, () => manyValues()))),
     worst: new Map([
       ...hostileDer(65_536),
-      ...mapped(hostileDer(65_535), base64),
+      ...[...mapped(hostileDer(65_535), base64)].map(([name, make]) => [`${name}, as text`, make] as const),
       ["text", text("a", RESPONSE_BYTES_MAX)],
       ["white space", text(" \n", RESPONSE_BYTES_MAX)],
       ["armour", text("-----BEGIN A-----", RESPONSE_BYTES_MAX)],
@@ -390,6 +360,8 @@ async function addHub(edges: Edges): Promise<void> {
   });
   edges.set("EST refusal", {
     bytesMax: RESPONSE_BYTES_MAX,
+    boundedBefore: true,
+    quotedMax: QUOTED_BYTES_MAX,
     take: (body) => readEnrolAnswer({ status: body[0] === 0x20 ? 202 : 500, headers: {}, body }),
     valid: text(" ", RESPONSE_BYTES_MAX),
     worst: new Map([

@@ -66,6 +66,7 @@ class RecordedDisk implements CrashDisk {
       unlink: (path) => this.#unlink(path),
       mkdir: (path, mode) => linuxOps.mkdir(path, mode),
       names: (path, namesMax) => linuxOps.names(path, namesMax),
+      freeBytes: (path) => linuxOps.freeBytes(path),
     };
   }
 
@@ -120,19 +121,19 @@ class RecordedDisk implements CrashDisk {
       chmod: (mode) => file.chmod(mode),
       stat: () => file.stat(),
       close: () => file.close(),
-      write: async (buffer, offset, length) => {
+      write: async (buffer, offset, length, position) => {
         this.#alive();
-        const { size } = await file.stat();
+        // without a position, our drivers write at the end only
+        const at = position ?? (await file.stat()).size;
         // write(2) allows short writes, so callers must handle them: the first of several sectors
         // goes alone.
         const part = Math.min(length, length > SECTOR_BYTES ? SECTOR_BYTES : length);
-        const { bytesWritten } = await file.write(buffer, offset, part);
+        const { bytesWritten } = await file.write(buffer, offset, part, position);
         const bytes = Uint8Array.from(buffer.subarray(offset, offset + bytesWritten));
-        // Our drivers write at the end only.
-        this.changes.push({ kind: "write", file: number, offset: size, bytes });
+        this.changes.push({ kind: "write", file: number, offset: at, bytes });
         if ((flags & constants.O_DSYNC) !== 0) {
           this.#alive();
-          this.changes.push({ kind: "sync-write", file: number, offset: size, length: bytesWritten });
+          this.changes.push({ kind: "sync-write", file: number, offset: at, length: bytesWritten });
         }
         return { bytesWritten };
       },

@@ -1,14 +1,14 @@
 // A dead man's switch in memory, which fires when a test says so.
 import { Fault } from "../../../hal/fault.ts";
-import type { DeadManSwitch } from "../../../hal/ports.ts";
+import type { DeadManSwitch, WayBack } from "../../../hal/ports.ts";
 
 export interface FakeDeadManSwitch extends DeadManSwitch {
   /** What is armed now. */
-  readonly armed: { readonly table: string; readonly afterMs: number } | undefined;
+  readonly armed: (WayBack & { readonly afterMs: number }) | undefined;
   /** Every call, in order. */
   readonly calls: readonly string[];
-  /** Fires it. @returns the table that comes in force. */
-  fire(): string;
+  /** Fires it. @returns what comes in force. */
+  fire(): WayBack;
   /** The next call of `arm` fails. */
   refuse(): void;
 }
@@ -25,13 +25,14 @@ export function fakeDeadManSwitch(): FakeDeadManSwitch {
       return state.armed;
     },
     calls,
-    arm: async (table, afterMs) => {
+    arm: async (way, afterMs) => {
       calls.push(`arm ${afterMs}`);
       if (state.refuses) {
         state.refuses = false;
         throw new Fault("file.no-space", "arm the switch: as planned");
       }
-      state.armed = { table, afterMs };
+      if (state.hasFired) throw new Fault("lockdown.not-in-force", "arm the switch: it has fired");
+      state.armed = { ...way, afterMs };
     },
     disarm: async () => {
       calls.push("disarm");
@@ -41,9 +42,9 @@ export function fakeDeadManSwitch(): FakeDeadManSwitch {
     },
     fire: () => {
       if (state.armed === undefined) throw new Fault("assert.broken", "the switch is armed");
-      const { table } = state.armed;
+      const { armed } = state;
       Object.assign(state, { armed: undefined, hasFired: true });
-      return table;
+      return armed;
     },
     refuse: () => {
       state.refuses = true;

@@ -98,6 +98,7 @@ export async function fatDisk(directory: string, stopAt = Number.POSITIVE_INFINI
       pending.push({ kind: "unlink", name: basename(path) });
     },
     mkdir: (path, mode) => linuxOps.mkdir(path, mode),
+    freeBytes: (path) => linuxOps.freeBytes(path),
     names: (path, namesMax) => linuxOps.names(path, namesMax),
   };
   return {

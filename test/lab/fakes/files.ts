@@ -68,6 +68,22 @@ export function fakeAppendFiles(): FakeAppendFiles {
       faults.change(`append to "${name}"`, (prefixBytes) => add(name, bytes.subarray(0, prefixBytes)));
       add(name, bytes);
     },
+    write: async (name, at, bytes, reserveBytes = 0) => {
+      checkName(name);
+      const there = contents.get(name);
+      if (at > 0 && at > (there?.byteLength ?? 0))
+        throw new Fault("file.write-failed", `write to "${name}" at ${at}: it has ${there?.byteLength ?? "none"}`);
+      const put = (part: Uint8Array): number => {
+        const whole = new Uint8Array(Math.max(at + part.byteLength, contents.get(name)?.byteLength ?? 0));
+        whole.set(contents.get(name) ?? []);
+        whole.set(part, at);
+        contents.set(name, whole);
+        return whole.byteLength;
+      };
+      const reserved = Buffer.concat([bytes, new Uint8Array(reserveBytes)]);
+      faults.change(`write to "${name}"`, (prefixBytes) => put(reserved.subarray(0, prefixBytes)));
+      return put(reserved);
+    },
     truncate: async (name, length) => {
       checkName(name);
       faults.change(`cut "${name}"`);

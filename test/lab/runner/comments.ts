@@ -2,7 +2,12 @@
 
 /** Comments, and what may look like one: strings, templates and regular expressions. */
 const TOKEN =
-  /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[=(,:!&|?;]\s*)\/(?![/*])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/gu;
+  /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=(?:[=(,:!&|?;[{]|return|=>)\s*)\/(?![/*])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/gu;
+
+/** @returns comments, strings, templates and regular expressions, as they stand in the text. */
+export function tokensOf(text: string): readonly string[] {
+  return [...text.matchAll(TOKEN)].map(([token]) => token);
+}
 
 /** @returns the numbers of the lines, from 1, on which a comment stands or goes on. */
 export function commentLines(text: string): ReadonlySet<number> {

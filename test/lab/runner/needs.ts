@@ -12,6 +12,9 @@ const PROJECT = fileURLToPath(new URL("../../../", import.meta.url));
 /** Root of the unpacked Debian 13 packages beside the project; see build/parts.sh. */
 export const PARTS_DIRECTORY = `${PROJECT}.parts/debian13/root`;
 
+/** nft as Debian 13 and the gateway's image have it; the part `nft-debian13`. */
+export const NFT_DEBIAN13 = `${PROJECT}.parts/debian13/nft/nft`;
+
 export type Part =
   | "root"
   | "swtpm"
@@ -24,6 +27,7 @@ export type Part =
   | "faketime"
   | "casync"
   | "netns"
+  | "nft-debian13"
   | "mounts"
   | "bundles"
   | "cpio"
@@ -46,6 +50,7 @@ const WHY: Record<Part, string> = {
   faketime: "needs faketime: apt-get install faketime",
   casync: "needs casync: apt-get install casync",
   netns: "needs network namespaces: run as root with iproute2, outside containers that forbid them",
+  "nft-debian13": "needs nft of Debian 13: sh build/parts.sh unpacks it beside the project",
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
   cpio: "needs cpio: apt-get install cpio",
@@ -79,6 +84,8 @@ function has(part: Part): boolean {
       return process.getuid?.() === 0;
     case "tpm2-provider":
       return tpm2Provider() !== undefined;
+    case "nft-debian13":
+      return existsSync(`${PROJECT}.parts/debian13/nft/usable`);
     case "netns":
       return process.getuid?.() === 0 && onPath("ip") && canMakeNamespaces();
     case "mounts":

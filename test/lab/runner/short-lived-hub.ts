@@ -23,6 +23,7 @@ const hub = await startHub({
   mqttPort: Number(values["mqtt-port"]),
   retryAfterS: Number(values["retry-after"]),
   certificateLifeMs: Number(values["life-seconds"]) * 1000,
+  certificateLifeMsMin: 0,
 });
 const print = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 hub.events.on("journal", (entry) => print({ ...entry, event: "journal", name: entry.event }));

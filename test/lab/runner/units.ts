@@ -1,7 +1,7 @@
 // The gateway's units as they are on the device, and their exposure as systemd rates it.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { Fault } from "../../../hal/fault.ts";
+import { assert, Fault } from "../../../hal/fault.ts";
 import { PROJECT } from "./sources.ts";
 
 /** The folder that is laid over the root of the image. */
@@ -17,6 +17,28 @@ export function unitNames(): readonly string[] {
 /** @returns the text of a unit or a drop-in without its comments. */
 export function settingsOf(unit: string): string {
   return readFileSync(`${SERVICES}/${unit}`, "utf8").replaceAll(/^#.*$/gmu, "");
+}
+
+export interface UnitStart {
+  /** Options of Node itself. */
+  readonly options: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * How a unit starts Node. Tests and benches start the programs in the same way, because options
+ * decide how fast and how large a program is.
+ * @throws Fault `assert.broken` when the unit starts no Node.
+ */
+export function startOf(unit: string): UnitStart {
+  const settings = settingsOf(unit);
+  const options = /^ExecStart=.*?\/usr\/lib\/sallyport\/node ((?:--\S+ )*)\//mu.exec(settings)?.[1];
+  assert(options !== undefined, `"${unit}" starts Node`);
+  const variables = [...settings.matchAll(/^Environment=(.+)$/gmu)].flatMap(([, line = ""]) => line.split(" "));
+  return {
+    options: options.split(" ").filter((option) => option !== ""),
+    env: Object.fromEntries(variables.map((variable) => [variable.replace(/=.*$/u, ""), variable.replace(/^[^=]*=/u, "")])),
+  };
 }
 
 /**

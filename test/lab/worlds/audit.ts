@@ -44,6 +44,12 @@ export function fixedClock(): { nowMs(): number; monotonicMs(): number; sleep():
   return { nowMs: () => Date.UTC(2026, 10, 22) + passedMs, monotonicMs: () => (passedMs += 1), sleep: async () => undefined };
 }
 
+/**
+ * Room for two or three records, so that small logs, too, end in zeros and get new ones, and a test
+ * can change each byte of them.
+ */
+export const LAB_RESERVE_BYTES = 700;
+
 export interface OpenOptions {
   readonly witness?: Verifier;
   readonly limits?: Partial<AuditLimits>;
@@ -54,9 +60,10 @@ export async function openOn(
   disk: { readonly files: AppendFiles; readonly state: DurableFiles },
   options: OpenOptions = {},
 ): Promise<AuditLog> {
-  const { witness, limits, deviceId = DEVICE_ID } = options;
+  const { witness, deviceId = DEVICE_ID } = options;
+  const limits = { reserveBytes: LAB_RESERVE_BYTES, ...options.limits };
   const common = { ...disk, clock: fixedClock(), bootId: BOOT_ID, deviceId, clockSynced: () => false };
-  return await openAuditLog({ ...common, witness, ...(limits === undefined ? {} : { limits }) });
+  return await openAuditLog({ ...common, witness, limits });
 }
 
 /** An ordinary event, recognisable by `mark`. */

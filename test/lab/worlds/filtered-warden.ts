@@ -8,6 +8,7 @@ import type { WardenClient } from "../../../warden/client/index.ts";
 import { openProbeNetwork, type Outcome, type ProbeNetwork } from "../counterparts/network-probe.ts";
 import { labCustom, labRepository } from "../counterparts/repository.ts";
 import type { RunningProgram } from "../runner/process.ts";
+import { startOf } from "../runner/units.ts";
 import { policyBytes } from "./lockdown.ts";
 import { type LabWarden, type LabWardenContext, labWarden } from "./warden.ts";
 
@@ -31,7 +32,16 @@ export interface FilteredWarden {
 
 const HANDOVER = "handover";
 
-export async function filteredWarden(t: LabWardenContext, env: Readonly<Record<string, string>> = {}): Promise<FilteredWarden> {
+export interface FilteredWardenOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** The rules for USB of the image's policy, and of the one that is tried. */
+  readonly usb?: { readonly base: object; readonly tried: object };
+  /** Prepares the board's files, before the warden is started. */
+  readonly prepare?: (root: string) => Promise<void>;
+}
+
+export async function filteredWarden(t: LabWardenContext, options: FilteredWardenOptions = {}): Promise<FilteredWarden> {
+  const { env = {}, usb = { base: {}, tried: {} }, prepare } = options;
   const network = await openProbeNetwork("netns");
   t.teardown(() => network.stop());
   const lab = await labWarden(t, {
@@ -47,12 +57,13 @@ export async function filteredWarden(t: LabWardenContext, env: Readonly<Record<s
   const links = [{ name: "eth0", ipv6: true }];
   const outbound = [{ protocol: "udp", ports: [53], to: "any" }];
   await writeFile(join(etc, "root.json"), repository.imageRoot, { mode: 0o644 });
-  await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: {} }), { mode: 0o644 });
+  await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: usb.base }), { mode: 0o644 });
   await mkdir(join(etc, HANDOVER));
-  // as the unit starts it: V8's heap would grow otherwise
-  const variables = Object.entries({ NODE_OPTIONS: "--max-semi-space-size=4 --max-old-space-size=64", ...env }).map(
+  const start = startOf("sallyport-warden.service");
+  const variables = Object.entries({ NODE_OPTIONS: start.options.join(" "), ...start.env, ...env }).map(
     ([key, value]) => `${key}=${value}`,
   );
+  await prepare?.(lab.board.root);
   const program = lab.launch([...network.nft.slice(0, -1), "/usr/bin/env", ...variables]);
   await program.line(/listening on/u);
   await network.device.listen(TRIED_PORT);
@@ -66,7 +77,7 @@ export async function filteredWarden(t: LabWardenContext, env: Readonly<Record<s
     tryPolicy: async () => {
       tries.counter += 1;
       const inbound = [{ link: "eth0", protocol: "tcp", ports: [TRIED_PORT], from: "any" }];
-      const document = policyBytes({ links, network: { inbound, outbound }, usb: {}, confirmWithinS: CONFIRM_WITHIN_S });
+      const document = policyBytes({ links, network: { inbound, outbound }, usb: usb.tried, confirmWithinS: CONFIRM_WITHIN_S });
       const path = `policy/tried-${tries.counter}.json`;
       repository.addTarget(
         "policy",

@@ -61,6 +61,7 @@ const deviceSchema = v.looseObject({
   fingerprint: v.string(),
   state: v.string(),
   auditKey: v.optional(v.string()),
+  auditKeyFingerprint: v.optional(v.string()),
   connection: v.optional(v.looseObject({ protocol: v.string(), cipher: v.string(), group: v.string(), serial: v.string() })),
 });
 export type HubDevice = v.InferOutput<typeof deviceSchema>;

@@ -145,8 +145,8 @@ export async function ask(hub: HubAddress, path: string, asking: HubRequest = {}
 
 export const EST = "/.well-known/est";
 
-export async function simpleEnrol(hub: HubAddress, csr: Uint8Array): Promise<HubResponse> {
-  return ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64") });
+export async function simpleEnrol(hub: HubAddress, csr: Uint8Array, asking: Pick<HubRequest, "from"> = {}): Promise<HubResponse> {
+  return ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: Buffer.from(csr).toString("base64"), ...asking });
 }
 
 export async function simpleReenrol(hub: HubAddress, csr: Uint8Array, cert: string, key: string): Promise<HubResponse> {

@@ -16,6 +16,7 @@ import { type Board, type BoardOptions, buildBoard } from "./board.ts";
 import { type HubProcess, openHubProcess } from "./hub-process.ts";
 import { boardPolicy, makeKeyHolder, type KeyHolder } from "../counterparts/operator-keys.ts";
 import { environment, HANG_MS, type RunningProgram, startProgram } from "../runner/process.ts";
+import { startOf, type UnitStart } from "../runner/units.ts";
 import { openReleaseTool, type ReleaseTool } from "./release-tool.ts";
 import { AGENT_UID, installBundles, installNode, installProvider, setOwners, writeImageFiles } from "./rig-install.ts";
 
@@ -49,6 +50,8 @@ export interface RigOptions {
   readonly basePolicy?: (confirmer: KeyHolder) => Readonly<Record<string, unknown>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
   readonly wardenEnv?: Readonly<Record<string, string>>;
+  /** How Node is started, where it is not as the device's units do it. */
+  readonly starts?: Readonly<Partial<Record<"warden" | "agent", UnitStart>>>;
   readonly onLine?: (program: "hub" | "warden" | "agent", line: string) => void;
 }
 
@@ -108,11 +111,6 @@ export interface Rig {
 }
 
 export const DEFAULT_MAC = "00:1b:21:3a:4f:58";
-/**
- * As in docs/operations.md: without it V8's young generation grows with every burst of messages and
- * never shrinks.
- */
-const NODE_FLAGS = ["--max-semi-space-size=4"];
 const STATUS_BYTES_MAX = 262_144;
 const AS_AGENT = [
   "/usr/bin/setpriv",
@@ -210,12 +208,14 @@ class ProcessRig implements Rig {
 
   launchWarden(instead: readonly string[] = this.#commandOf("warden")): RunningProgram {
     const { wardenPrefix = [], wardenEnv } = this.#options;
-    return this.#launch("warden", [...wardenPrefix, ...withEnvironment(wardenEnv), ...instead]);
+    const env = withEnvironment({ ...this.#startOf("warden").env, ...wardenEnv });
+    return this.#launch("warden", [...wardenPrefix, ...env, ...instead]);
   }
 
   launchAgent(instead: readonly string[] = this.#commandOf("agent")): RunningProgram {
     const privileges = this.twoUsers ? AS_AGENT : [];
-    return this.#launch("agent", [...privileges, ...withEnvironment(this.#options.agentEnv), ...instead]);
+    const env = withEnvironment({ ...this.#startOf("agent").env, ...this.#options.agentEnv });
+    return this.#launch("agent", [...privileges, ...env, ...instead]);
   }
 
   async replaceBoard(serial: string): Promise<void> {
@@ -268,8 +268,13 @@ class ProcessRig implements Rig {
     return started;
   }
 
+  #startOf(name: "warden" | "agent"): UnitStart {
+    return this.#options.starts?.[name] ?? startOf(`sallyport-${name}.service`);
+  }
+
   #commandOf(name: "warden" | "agent"): readonly string[] {
-    return [this.#node, ...NODE_FLAGS, bundleOf(this.directory, `sallyport-${name}`), "--config", this.#configFile(name)];
+    const program = bundleOf(this.directory, `sallyport-${name}`);
+    return [this.#node, ...this.#startOf(name).options, program, "--config", this.#configFile(name)];
   }
 
   #run(name: string, args: readonly string[]): Ended {
@@ -366,7 +371,7 @@ function bundleOf(directory: string, name: string): string {
  * Sets variables last, in the process that becomes the program: what a preloaded library creates
  * must belong to the program's user.
  */
-function withEnvironment(env: Readonly<Record<string, string>> = {}): readonly string[] {
+function withEnvironment(env: Readonly<Record<string, string>>): readonly string[] {
   return ["/usr/bin/env", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
 }
 

@@ -33,7 +33,9 @@ test("[ID-9] [ID-24] the life counts from when the certificate was received, how
   t.same(unknown.effects, [{ do: "record-receipt", atMs: nowMs + hourMs }], "not known: it counts from the first tick");
   t.match(unknown.state, { at: "fresh", renewAtMs: nowMs + hourMs + 0.8 * 3 * hourMs });
   const ahead = start({ ...backdated, receivedMs: nowMs + 2 * hourMs }, undefined, 0).state;
-  t.same(next(ahead, { kind: "tick", nowMs }).effects, [{ do: "record-receipt", atMs: nowMs }], "the clock was set back since");
+  t.same(next(ahead, { kind: "tick", nowMs }), { state: ahead, effects: [] }, "the clock was set back since");
+  const impossible = start({ ...backdated, receivedMs: nowMs + 5 * hourMs }, undefined, 0).state;
+  t.same(next(impossible, { kind: "tick", nowMs }).effects, [{ do: "record-receipt", atMs: nowMs }], "after its end: not known");
   t.end();
 });
 
@@ -45,7 +47,8 @@ test("[ID-24] two certificates never come within a tenth of the life: after a re
   const unusable = { kind: "failed", code: "enrol.mismatch", nowMs: atMs, jitter: 0 } as const;
   t.match(next(renewing, unusable).state, { at: "due", retryAtMs: 95 * DAY_MS });
   t.match(start(CURRENT, undefined, 0, atMs).state, { renewAtMs: 95 * DAY_MS }, "the record of one that was discarded");
-  t.match(start(CURRENT, undefined, 0, 99 * DAY_MS).state, { renewAtMs: 95 * DAY_MS }, "but before the end");
+  t.match(start(CURRENT, undefined, 0, 89 * DAY_MS).state, { renewAtMs: 95 * DAY_MS }, "but before the end");
+  t.match(start(CURRENT, undefined, 0, 94 * DAY_MS).state, { renewAtMs: 99 * DAY_MS }, "never within a twentieth");
   t.end();
 });
 

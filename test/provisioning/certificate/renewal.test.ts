@@ -26,7 +26,7 @@ interface Bench {
   readonly clock: FakeClock;
   readonly server: EstServer;
   /** The authority's next answer: a certificate by `issuer`, or a status. */
-  readonly hub: { answer: number; issuer: Credential };
+  readonly hub: { answer: number; issuer: Credential; repeats: boolean };
   readonly trust: { clock: boolean };
   readonly open: () => Promise<Renewal>;
 }
@@ -38,7 +38,7 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
   const directory = t.testdir();
   const pki = makePki(directory);
   const key = memoryKey();
-  const hub = { answer: 200, issuer: pki.authority };
+  const hub = { answer: 200, issuer: pki.authority, repeats: false };
   const clock = fakeClock(Date.now());
   const device = (): LeafOptions => ({
     commonName: "",
@@ -47,10 +47,12 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
     notBefore: new Date(clock.nowMs() - backdatedMs),
     notAfter: new Date(clock.nowMs() + lifeMs),
   });
+  let last = Buffer.alloc(0);
   const server = await serveHttps(pki.server, pki.authority, (asked, response) => {
     if (hub.answer !== 200) return void response.writeHead(hub.answer, { "retry-after": "60" }).end();
-    const cert = issueFor(directory, "issued", hub.issuer, Buffer.from(asked.body, "base64"), device());
-    response.end(Buffer.from(encodeCertsOnly([new X509Certificate(cert).raw])).toString("base64"));
+    const issue = () => issueFor(directory, "issued", hub.issuer, Buffer.from(asked.body, "base64"), device());
+    last = hub.repeats ? last : new X509Certificate(issue()).raw;
+    response.end(Buffer.from(encodeCertsOnly([last])).toString("base64"));
   });
   t.teardown(() => server.close());
   const request = await buildRequest(
@@ -61,6 +63,7 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
   const store = createCertificateStore(files);
   const expected = { deviceId: "gw-1", publicKey: key.publicKey, authority: pki.authority.cert };
   const first = new X509Certificate(issueFor(directory, "first", pki.authority, request, device())).raw;
+  last = first;
   const current = checkIssued([first], { ...expected, nowMs: clock.nowMs() });
   await store.putCurrent(current.pem);
   const receipts = createCertificateReceipts(files);
@@ -199,6 +202,81 @@ test(
     t.equal(server.asked.length, 2);
   },
 );
+
+for (const [life, lifeMs] of [
+  ["1 h", HOUR_MS],
+  ["4 h", 4 * HOUR_MS],
+  ["10 years", 10 * 365 * DAY_MS],
+] as const)
+  test(
+    `[ID-24] a life of ${life}: no two certificates within a tenth of it, with restarts and lost records`,
+    { skip },
+    async (t) => {
+      const { clock, files, hub, open } = await createBench(t, { backdatedMs: DAY_MS, lifeMs });
+      let renewal = await open();
+      await renewal.begin();
+      const startMs = clock.nowMs();
+      const gotAt: number[] = [];
+      for (let step = 0; step < 300; step += 1) {
+        await clock.set(Math.round(startMs + (step * lifeMs) / 100));
+        hub.repeats = step >= 85 && step < 99;
+        const { need } = await renewal.tick();
+        if (need === "connect-with-next") gotAt.push(step);
+        if (need === "connect-with-next") await (step < 200 ? renewal.rejected() : renewal.proven());
+        if (step % 7 === 0 && step > 100) files.contents.set("certificate-receipts.json", Buffer.from("{"));
+        if (step % 3 !== 0) continue;
+        renewal = await open();
+        await renewal.begin();
+      }
+      t.ok(gotAt.length > 2, "it got some");
+      const gaps = gotAt.slice(1).map((at, index) => at - (gotAt[index] ?? 0));
+      const tooSoon = gotAt.slice(1).filter((at, index) => (gaps[index] ?? 0) < (at % 100 >= 95 ? 5 : 10));
+      t.same(tooSoon, [], `received at ${gotAt.join(", ")} hundredths of the life`);
+    },
+  );
+
+test("[ID-24] an authority that renews nothing is asked again a tenth of the life later", { skip }, async (t) => {
+  const { clock, hub, server, open } = await createBench(t);
+  const renewal = await open();
+  await renewal.begin();
+  hub.repeats = true;
+  const startMs = clock.nowMs();
+  const askedAt: number[] = [];
+  for (let day = 70; day < 90; day += 1) {
+    await clock.set(startMs + day * DAY_MS);
+    const before = server.asked.length;
+    t.same(await renewal.tick(), { need: "nothing" });
+    if (server.asked.length > before) askedAt.push(day);
+  }
+  t.same(askedAt, [72, 81]);
+  t.match(renewal.lastFault(), { code: "enrol.mismatch", message: /the one that is to be renewed/u });
+});
+
+test("[ID-24] neither a clock that steps nor a damaged next certificate brings another one early", { skip }, async (t) => {
+  const { clock, files, server, open } = await createBench(t);
+  let renewal = await open();
+  await renewal.begin();
+  const startMs = clock.nowMs();
+  for (const atMs of [startMs - 400 * DAY_MS, startMs, startMs + 60 * DAY_MS, startMs + DAY_MS]) {
+    await clock.set(atMs);
+    t.same(await renewal.tick(), { need: "nothing" });
+  }
+  t.equal(server.asked.length, 0);
+  await clock.set(startMs + 79 * DAY_MS);
+  t.equal((await renewal.tick()).need, "connect-with-next");
+  const next = [...files.contents.keys()].find((name) => name.includes("next"));
+  t.ok(next);
+  files.contents.set(next ?? "", Buffer.from("damaged"));
+  const receipts = files.contents.get("certificate-receipts.json");
+  for (let day = 79; day < 86; day += 1) {
+    await clock.set(startMs + day * DAY_MS);
+    renewal = await open();
+    await renewal.begin();
+    t.same(await renewal.tick(), { need: "nothing" }, `day ${day}`);
+    t.same(files.contents.get("certificate-receipts.json"), receipts, "what was received stays recorded");
+  }
+  t.equal(server.asked.length, 1, "the damaged one counts as received");
+});
 
 test("[ID-23] an expired certificate leads to enrolment again", { skip }, async (t) => {
   const { clock, open } = await createBench(t);

@@ -6,6 +6,7 @@ import {
   decodeVerifier,
   describeTrail,
   encodeFrame,
+  lengthWithoutZeros,
   readFrames,
   SEGMENT_RECORDS,
   segmentName,
@@ -33,7 +34,7 @@ async function smallLog(
   const log = await openOn(disk);
   for (let i = 0; i < records; i++) await log.append(entryOf(i)); // one write each
   const bytes = disk.files.contents.get(SEGMENT_0) ?? new Uint8Array();
-  const ends: number[] = []; // the end of the header, then of each record
+  const ends: number[] = []; // the end of the header, then of each record; zeros follow the last
   for (const body of readFrames(bytes).bodies) ends.push((ends.at(-1) ?? 0) + 8 + body.byteLength);
   return { disk, log, bytes, ends };
 }
@@ -45,37 +46,35 @@ test("[AUD-21] cut at every byte: complete records stay, a torn tail is cut, and
     cut.files.contents.set(SEGMENT_0, bytes.slice(0, length));
     const whole = ends.filter((end) => end <= length).length - 1;
     const valid = ends.findLast((end) => end <= length) ?? 0;
+    const lostBytes = Math.max(0, lengthWithoutZeros(bytes.slice(0, length)) - valid);
     const trail = verifyTrail({
       files: trailOf(cut),
       auditKey: decodeVerifier((await openOn(copyDisk(disk))).auditKey),
       checkpoints: [],
     });
-    if (trail.finding !== undefined || trail.tornBytes !== length - valid) t.fail(`offline, ${length}: ${describeTrail(trail)}`);
+    if (trail.finding !== undefined || trail.tornBytes !== lostBytes) t.fail(`offline, ${length}: ${describeTrail(trail)}`);
     const log = await openOn(cut);
     const complete = Math.max(whole, 0);
     const events = await eventsOf(log, complete);
-    const recovered =
-      valid === length ? [] : [{ event: "audit.recovered", detail: { lostBytes: length - valid, lastSeq: complete - 1 } }];
+    const recovered = lostBytes === 0 ? [] : [{ event: "audit.recovered", detail: { lostBytes, lastSeq: complete - 1 } }];
     if (log.tampered !== undefined) t.fail(`${length}: ${log.tampered.message}`);
     const seen = events.map(({ event, detail }) => (event === "audit.recovered" ? { event, detail } : { event }));
     t.strictSame(seen, [...recovered, { event: "audit.started" }], `cut to ${length} bytes`);
   }
 });
 
-test("[AUD-21] a tail of zeros, or of anything without a valid frame, is torn too", async (t) => {
-  const { disk, bytes } = await smallLog(3);
-  for (const tail of [
-    Buffer.alloc(1),
-    Buffer.alloc(5000),
-    Buffer.from("ffffffffffffffff", "hex"),
-    Buffer.from("00000010deadbeef", "hex"),
-  ]) {
-    const torn = copyDisk(disk);
-    torn.files.contents.set(SEGMENT_0, Buffer.concat([bytes, tail]));
-    const log = await openOn(torn);
-    t.match((await eventsOf(log, 4))[0], { event: "audit.recovered", detail: { lostBytes: tail.byteLength, lastSeq: 3 } });
-    t.equal(log.tampered, undefined);
-  }
+test("[AUD-21] a tail of anything without a valid frame is torn too, also behind zeros", async (t) => {
+  const { disk, bytes, ends } = await smallLog(3);
+  const valid = ends.at(-1) ?? 0;
+  for (const zeros of [0, 1, 300, 5000])
+    for (const tail of [Buffer.from("ffffffffffffffff", "hex"), Buffer.from("00000010deadbeef", "hex"), Buffer.of(0x80)]) {
+      const torn = copyDisk(disk);
+      const lost = Buffer.concat([Buffer.alloc(zeros), tail]);
+      torn.files.contents.set(SEGMENT_0, Buffer.concat([bytes.subarray(0, valid), lost, Buffer.alloc(100)]));
+      const log = await openOn(torn);
+      t.match((await eventsOf(log, 4))[0], { event: "audit.recovered", detail: { lostBytes: lost.byteLength, lastSeq: 3 } });
+      t.equal(log.tampered, undefined);
+    }
 });
 
 test("[AUD-21] a hole in the last write, whose end reached the disk before its start, is torn; a hole in an earlier write is not", async (t) => {
@@ -83,7 +82,7 @@ test("[AUD-21] a hole in the last write, whose end reached the disk before its s
     const disk = auditDisk();
     const log = await openOn(disk);
     await log.append(entryOf(0));
-    const start = disk.files.contents.get(SEGMENT_0)?.byteLength ?? 0;
+    const start = lengthWithoutZeros(disk.files.contents.get(SEGMENT_0) ?? Buffer.of());
     await appendMany(log, 10); // one write
     if (later) await log.append(entryOf(11));
     const bytes = Uint8Array.from(disk.files.contents.get(SEGMENT_0) ?? []);
@@ -93,7 +92,7 @@ test("[AUD-21] a hole in the last write, whose end reached the disk before its s
     else
       t.match((await eventsOf(again, 2))[0], {
         event: "audit.recovered",
-        detail: { lostBytes: bytes.byteLength - start, lastSeq: 1 },
+        detail: { lostBytes: lengthWithoutZeros(bytes) - start, lastSeq: 1 },
       });
   }
 });
@@ -106,14 +105,16 @@ test("[AUD-22] a bit flipped in any byte is torn where no later write follows; o
     flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
     const bad = copyDisk(disk);
     bad.files.contents.set(SEGMENT_0, flipped);
-    const entry = ends.findIndex((end) => at < end) - 1; // -1 stands for the header
+    // -1 stands for the header, and 6 for the zeros behind the last record
+    const entry = at >= (ends.at(-1) ?? 0) ? 6 : ends.findIndex((end) => at < end) - 1;
     const trail = verifyTrail({ files: trailOf(bad), auditKey, checkpoints: [] });
     const again = await openOn(bad);
     const events = await eventsOf(again);
-    if (entry === 5) {
+    if (entry >= 5) {
       if (trail.finding !== undefined || trail.tornBytes === 0) t.fail(`offline, byte ${at}: ${describeTrail(trail)}`);
       if (again.tampered !== undefined) t.fail(`byte ${at}: ${again.tampered.message}`);
-      t.match(events.slice(5), [{ event: "audit.recovered", detail: { lastSeq: 4 } }, { event: "audit.started" }], `byte ${at}`);
+      const seen = events.slice(entry);
+      t.match(seen, [{ event: "audit.recovered", detail: { lastSeq: entry - 1 } }, { event: "audit.started" }], `byte ${at}`);
       continue;
     }
     const part = entry < 0 ? "header" : "record";
@@ -139,7 +140,8 @@ test("[AUD-22] a flip in the last record is not a torn write when a checkpoint c
     if (cover === "witness") await witness.witness(log);
     else await log.close();
     const bytes = Uint8Array.from(disk.files.contents.get(SEGMENT_0) ?? []);
-    bytes[bytes.byteLength - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    const at = lengthWithoutZeros(bytes) - 1;
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
     disk.files.contents.set(SEGMENT_0, bytes);
     const again = await openOn(disk, { witness: witness.verifier });
     t.match(

@@ -29,11 +29,11 @@ function killedAt(
     die();
     return new Promise(() => undefined);
   };
-  const change = async (act: () => Promise<void>): Promise<void> => {
+  const change = async <T>(act: () => Promise<T>): Promise<T> => {
     changes += 1;
     if (changes > n || (changes === n && when === "before")) return await never();
-    await act();
-    if (changes === n) return await never();
+    const result = await act();
+    return changes === n ? await never() : result;
   };
   const { files, firewall, usb } = rig;
   const ports = {

@@ -6,6 +6,10 @@
 // previous one is durable. So a damaged frame that is followed by the beginning of a write was once
 // complete: somebody damaged it. Without one it belongs to the last write, of which a power cut may
 // leave any part, in any order. [AUD-20]
+//
+// Zeros may follow the last frame: room that later frames overwrite. So the frames end where only
+// zeros follow, not where the file ends. Who overwrites frames with zeros up to the end does what
+// cutting the file does, and is found in the same way: by a checkpoint. [AUD-45]
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX } from "./record.ts";
@@ -27,8 +31,10 @@ export interface FrameDamage {
 
 export interface Frames {
   readonly bodies: readonly Uint8Array[];
-  /** Bytes that hold these bodies. What follows is damaged, or nothing follows. */
+  /** Bytes that hold these bodies. What follows is damaged, or zeros, or nothing follows. */
   readonly validBytes: number;
+  /** Bytes from there to the last one that is not zero: what is left of a damaged write. */
+  readonly tornBytes: number;
   readonly damage: FrameDamage | undefined;
 }
 
@@ -57,14 +63,28 @@ export function readFrames(bytes: Uint8Array): Frames {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const bodies: Uint8Array[] = [];
   let at = 0;
-  while (at < view.byteLength) {
+  while (!endsAt(view, at)) {
     const body = frameAt(view, at);
-    if (typeof body === "string")
-      return { bodies, validBytes: at, damage: { kind: writeAfter(view, at) ? "broken" : "torn", why: body } };
+    if (typeof body === "string") {
+      const damage = { kind: writeAfter(view, at) ? "broken" : "torn", why: body } as const;
+      return { bodies, validBytes: at, tornBytes: lengthWithoutZeros(view) - at, damage };
+    }
     bodies.push(body);
     at += FRAME_HEAD_BYTES + body.byteLength;
   }
-  return { bodies, validBytes: at, damage: undefined };
+  return { bodies, validBytes: at, tornBytes: 0, damage: undefined };
+}
+
+/** Whether nothing but zeros follows. No frame has the length 0, so they are compared only once. */
+function endsAt(view: Buffer, at: number): boolean {
+  const left = view.byteLength - at;
+  if (left >= 4 && view.readUInt32BE(at) !== 0) return false;
+  return view.subarray(at).equals(Buffer.alloc(left));
+}
+
+/** @returns the length of `bytes` without the zeros at its end. */
+export function lengthWithoutZeros(bytes: Uint8Array): number {
+  return bytes.findLastIndex((byte) => byte !== 0) + 1;
 }
 
 /** @returns the body of the frame at `at`, or a text that says why there is none. */
@@ -79,11 +99,22 @@ function frameAt(view: Buffer, at: number): Uint8Array | string {
 }
 
 /**
+ * Beginnings of writes that are tried: as many as a segment has frames. What cut writes leave
+ * behind has fewer, and each costs a checksum over a body. [STA-31]
+ */
+const BEGINNINGS_TRIED_MAX = 256;
+
+/**
  * The length of a damaged frame proves nothing, so every later offset is tried. No body can pass
  * for a frame: canonical JSON has no zero byte, and a length within bounds has one in second place.
+ * Bytes with more beginnings than a segment can have are not what a cut leaves.
  */
 function writeAfter(view: Buffer, damaged: number): boolean {
-  for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++)
-    if (view[at] === 0x80 && view[at + 1] === 0 && typeof frameAt(view, at) !== "string") return true;
+  let tried = 0;
+  for (let at = damaged + 1; at + FRAME_HEAD_BYTES < view.byteLength; at++) {
+    if (view[at] !== 0x80 || view[at + 1] !== 0) continue;
+    tried += 1;
+    if (tried > BEGINNINGS_TRIED_MAX || typeof frameAt(view, at) !== "string") return true;
+  }
   return false;
 }

@@ -84,11 +84,11 @@ const CONTROL_CHARACTER = /[\u0000-\u0009\u000b-\u001f]/u;
  */
 export function verifierOf(name: string, kind: NoteKeyKind, publicKey: Uint8Array): Verifier {
   if (name === "" || !name.isWellFormed() || SPACE_OR_PLUS.test(name) || CONTROL_CHARACTER.test(name))
-    throw new Fault("note.invalid", `a note key's name has no space and no plus sign: "${name}"`);
+    throw new Fault("note.invalid", `a note key's name has no space and no plus sign: ${quoted(name)}`);
   if (publicKey.byteLength !== ED25519_KEY_BYTES)
     throw new Fault(
       "note.invalid",
-      `an Ed25519 public key has ${ED25519_KEY_BYTES} bytes, the one of "${name}" ${publicKey.byteLength}`,
+      `an Ed25519 public key has ${ED25519_KEY_BYTES} bytes, the one of ${quoted(name)} ${publicKey.byteLength}`,
     );
   const type = kind === "ed25519" ? ED25519 : COSIGNATURE_V1;
   const id = createHash("sha256").update(`${name}\n`).update(Uint8Array.of(type)).update(publicKey).digest().subarray(0, 4);
@@ -115,13 +115,14 @@ export function encodeVerifier(verifier: Verifier): string {
 export function decodeVerifier(text: string): Verifier {
   const [name, id, key, ...rest] = splitVerifier(text);
   if (name === undefined || id === undefined || key === undefined || rest.length > 0)
-    throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got ${quoted(text, 80)}`);
+    throw new Fault("note.invalid", `expected a verifier key "name+id+base64", got ${quoted(text)}`);
   const bytes = base64(key);
   const kind = bytes?.[0] === ED25519 ? "ed25519" : bytes?.[0] === COSIGNATURE_V1 ? "cosignature/v1" : undefined;
-  if (bytes === undefined || kind === undefined) throw new Fault("note.invalid", `verifier key "${name}" is of an unknown kind`);
+  if (bytes === undefined || kind === undefined)
+    throw new Fault("note.invalid", `verifier key ${quoted(name)} is of an unknown kind`);
   const verifier = verifierOf(name, kind, bytes.subarray(1));
   if (Buffer.from(verifier.id).toString("hex") !== id)
-    throw new Fault("note.invalid", `verifier key "${name}" has id ${id}, its bytes give another`);
+    throw new Fault("note.invalid", `verifier key ${quoted(name)} has id ${quoted(id)}, its bytes give another`);
   return verifier;
 }
 

@@ -7,7 +7,14 @@ import { canonicalJson, parseCanonicalJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { SEGMENT_RECORDS } from "./files.ts";
-import { encodeFrame, FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, type FrameDamage, readFrames } from "./frame.ts";
+import {
+  encodeFrame,
+  FRAME_BODY_BYTES_MAX,
+  FRAME_HEAD_BYTES,
+  type FrameDamage,
+  lengthWithoutZeros,
+  readFrames,
+} from "./frame.ts";
 import { type Frontier, frontierRoot, HASH_BYTES } from "./tree.ts";
 
 /** A header and 256 records, each of the largest size. */
@@ -49,6 +56,8 @@ export interface SegmentReading {
   readonly records: readonly Uint8Array[];
   /** Bytes that hold header and records. */
   readonly validBytes: number;
+  /** Bytes behind them that a damaged write left. */
+  readonly tornBytes: number;
   readonly damage: FrameDamage | undefined;
 }
 
@@ -81,19 +90,23 @@ export function headerFrontier(header: SegmentHeader): Frontier {
  * decide what caused it.
  */
 export function readSegment(bytes: Uint8Array): SegmentReading {
-  const { bodies, validBytes, damage } = readFrames(bytes);
+  const { bodies, validBytes, tornBytes, damage } = readFrames(bytes);
   const [head, ...records] = bodies;
-  if (head === undefined) return { header: undefined, records, validBytes, damage };
+  if (head === undefined) return { header: undefined, records, validBytes, tornBytes, damage };
   const header = readHeader(head);
-  if (!("v" in header)) return { header: undefined, records: [], validBytes: 0, damage: { kind: "broken", why: header.message } };
+  if (!("v" in header)) {
+    const broken = { kind: "broken", why: header.message } as const;
+    return { header: undefined, records: [], validBytes: 0, tornBytes: lengthWithoutZeros(bytes), damage: broken };
+  }
   if (records.length > SEGMENT_RECORDS)
     return {
       header,
       records: records.slice(0, SEGMENT_RECORDS),
       validBytes,
+      tornBytes,
       damage: { kind: "broken", why: "it is one record too many" },
     };
-  return { header, records, validBytes, damage };
+  return { header, records, validBytes, tornBytes, damage };
 }
 
 function readHeader(body: Uint8Array): SegmentHeader | Fault {

@@ -61,7 +61,7 @@ export interface WalkedSegment {
   readonly header: SegmentHeader | undefined;
   readonly leaves: readonly Uint8Array[];
   readonly validBytes: number;
-  /** Bytes after the last valid frame of the last segment. */
+  /** Bytes of a damaged write after the last valid frame of the last segment. */
   readonly tornBytes: number;
 }
 
@@ -81,11 +81,11 @@ export function walkSegment(walk: Walk, input: SegmentInput): WalkStep {
   });
   if (walk.tree !== undefined && walk.tree.size < first)
     return finding("missing", walk.tree.size, "the entries before this segment are missing", first);
-  const { header, records, validBytes, damage } = readSegment(bytes);
+  const { header, records, validBytes, tornBytes, damage } = readSegment(bytes);
   if (header === undefined) {
     const torn = last && damage?.kind !== "broken";
     if (!torn) return finding("header", first, `the segment's header is damaged: ${damage?.why ?? "the file is empty"}`);
-    return { walk, header, leaves: [], validBytes: 0, tornBytes: bytes.byteLength };
+    return { walk, header, leaves: [], validBytes: 0, tornBytes };
   }
   const wrong = wrongHeader(header, walk, number);
   if (wrong !== undefined) return finding("header", first, wrong);
@@ -95,7 +95,9 @@ export function walkSegment(walk: Walk, input: SegmentInput): WalkStep {
   if (damage !== undefined && !(last && damage.kind === "torn")) return finding("record", next, damage.why);
   if (!last && records.length < SEGMENT_RECORDS)
     return finding("missing", next, "the segment ends early, and another follows", first + SEGMENT_RECORDS);
-  return { ...followed, header, validBytes, tornBytes: bytes.byteLength - validBytes };
+  // [AUD-46] they are cut off before the next segment begins
+  if (!last && bytes.byteLength > validBytes) return finding("record", next - 1, "zeros follow it, and another segment");
+  return { ...followed, header, validBytes, tornBytes };
 }
 
 /**

@@ -1,6 +1,6 @@
 // Plans as text for people: what stays open and why, and what changes from one plan to the next.
 // Warden and signer use the same text. [LCK-4] [LCK-20]
-import { printable } from "../../../hal/format/text.ts";
+import { printableJson } from "../../../hal/format/text.ts";
 import type { NetworkRule, Plan } from "./plan.ts";
 
 export interface Difference {
@@ -17,8 +17,8 @@ export function staysOpen(plan: Plan): readonly string[] {
     ...plan.networkRules.map((rule) => ruleText(rule, plan)),
     ...(plan.echo === "none" ? [] : [`in: ping from ${plan.echo === "any" ? "anybody" : plan.management.join(" ")}`]),
     ...plan.usb.allow.map(
-      ({ vendor, product, serial, port, interfaces }) =>
-        `usb ${vendor}:${product}${serial === undefined ? "" : ` serial ${printable(JSON.stringify(serial), 1024)}`}${port === undefined ? "" : ` at ${port}`}, interfaces ${interfaces.join(" ")}`,
+      ({ vendor, product, serial, port, interfaces, uplink }) =>
+        `usb ${vendor}:${product}${serial === undefined ? "" : ` serial ${serialText(serial)}`}${port === undefined ? "" : ` at ${port}`}, interfaces ${interfaces.join(" ")}${uplink ? ", uplink" : ""}`,
     ),
     ...(plan.serial.console === null ? [] : [`serial ${plan.serial.console}, console`]),
     ...plan.serial.lines.map((line) => `serial ${line}`),
@@ -39,6 +39,14 @@ export function differenceOf(before: Plan | undefined, after: Plan): Difference 
       ...disables.filter((port) => !disabled.includes(port)).map((port) => `usb port ${port}`),
     ],
   };
+}
+
+/**
+ * A serial number that differs reads different, and none looks like the lines around it: what does
+ * not print, and every space, is escaped.
+ */
+function serialText(serial: string): string {
+  return printableJson(serial).replaceAll(" ", String.raw`\u0020`);
 }
 
 function ruleText({ direction, link, protocol, ports, peers, why }: NetworkRule, plan: Plan): string {

@@ -2,4 +2,4 @@
 export { type Difference, differenceOf, staysOpen } from "../format/index.ts";
 export { planLockdown } from "./planner.ts";
 export { type Packet, passes, risksOf } from "./risks.ts";
-export { isOpening, judgeDevices, type UsbStep, usbSteps } from "./usb.ts";
+export { allowedIn, isOpening, judgeDevices, openedBeyond, type UsbStep, usbSteps } from "./usb.ts";

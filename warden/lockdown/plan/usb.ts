@@ -2,7 +2,7 @@
 // [LCK-7] [LCK-8] [LCK-9]
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { printable } from "../../../hal/format/text.ts";
-import type { UsbDevice, UsbPort, UsbState } from "../../../hal/ports.ts";
+import type { UsbDevice, UsbPort, UsbState, WayBack } from "../../../hal/ports.ts";
 import type { Plan, UsbRule } from "../format/index.ts";
 
 type Rules = Pick<Plan["usb"], "allow" | "disable">;
@@ -50,9 +50,7 @@ export function judgeDevices(rules: Rules, devices: readonly UsbDevice[]): Verdi
  */
 export function usbSteps(rules: Rules, state: UsbState): readonly UsbStep[] {
   const disabled = new Set(withPeers(rules.disable, state.ports));
-  const allowed = new Map(
-    judgeDevices({ ...rules, disable: [...disabled] }, state.devices).map(({ port, authorized }) => [port, authorized]),
-  );
+  const allowed = allowedIn(rules, state);
   const defaults = state.controllers
     .filter(({ authorizedDefault }) => authorizedDefault !== 0)
     .map(({ name }): UsbStep => ({ do: "set-default", controller: name }));
@@ -60,9 +58,28 @@ export function usbSteps(rules: Rules, state: UsbState): readonly UsbStep[] {
     .filter((port) => port.disabled !== disabled.has(port.name) && !(port.disabled === undefined && !disabled.has(port.name)))
     .map(({ name }): UsbStep => ({ do: "set-port", port: name, disabled: disabled.has(name) }));
   const devices = state.devices
-    .filter(({ port, authorized }) => authorized !== (allowed.get(port) ?? false))
-    .map((device): UsbStep => ({ do: "set-device", device, authorized: allowed.get(device.port) ?? false }));
+    .filter(({ port, authorized }) => authorized !== allowed.has(port))
+    .map((device): UsbStep => ({ do: "set-device", device, authorized: allowed.has(device.port) }));
   return [...defaults, ...[...ports, ...devices].sort((a, b) => Number(isOpening(a)) - Number(isOpening(b)))];
+}
+
+/**
+ * [LCK-15] What is open once `rules` are in force and would not be under the rules `before`: it is
+ * shut when they come back without us. What both allow is not among it.
+ */
+export function openedBeyond(before: Rules, rules: Rules, state: UsbState): Pick<WayBack, "devices" | "ports"> {
+  const [earlier, later] = [allowedIn(before, state), allowedIn(rules, state)];
+  const disabled = new Set(withPeers(rules.disable, state.ports));
+  return {
+    devices: state.devices.filter(({ port, authorized }) => !earlier.has(port) && (authorized || later.has(port))),
+    ports: withPeers(before.disable, state.ports).filter((port) => !disabled.has(port)),
+  };
+}
+
+/** The ports of the devices that the rules allow. */
+export function allowedIn(rules: Rules, { devices, ports }: UsbState): ReadonlySet<string> {
+  const verdicts = judgeDevices({ ...rules, disable: withPeers(rules.disable, ports) }, devices);
+  return new Set(verdicts.filter(({ authorized }) => authorized).map(({ port }) => port));
 }
 
 export function isOpening(step: UsbStep): boolean {

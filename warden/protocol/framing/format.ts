@@ -1,6 +1,7 @@
 // The framing of the protocol: bytes to lines of one JSON value each, bounded while they arrive.
-// Pure; warden and client share it. [OPS-1]
+// Pure; warden and client share it. [OPS-1] [STA-31]
 import { Fault } from "../../../hal/fault.ts";
+import { ByteCollector } from "../../../hal/format/collect.ts";
 
 const NEWLINE = 0x0a;
 
@@ -19,38 +20,23 @@ export interface LineSplitter {
 
 /** Buffers at most `lineBytesMax` bytes. */
 export function createLineSplitter(lineBytesMax: number): LineSplitter {
-  let pieces: Uint8Array[] = [];
-  let buffered = 0;
+  const waiting = new ByteCollector();
   return {
     *push(chunk) {
       let start = 0;
       for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-        if (buffered + end - start + 1 > lineBytesMax) throw tooLong(lineBytesMax);
-        const line = buffered === 0 ? chunk.subarray(start, end) : Buffer.concat([...pieces, chunk.subarray(start, end)]);
-        pieces = [];
-        buffered = 0;
+        if (waiting.length + end - start + 1 > lineBytesMax) throw tooLong(lineBytesMax);
+        const last = chunk.subarray(start, end);
         start = end + 1;
-        yield line;
+        yield waiting.length === 0 ? last : waiting.takeWith(last);
       }
-      const rest = chunk.byteLength - start;
+      const rest = chunk.subarray(start);
       // its newline would lie beyond the bound
-      if (buffered + rest + 1 > lineBytesMax) throw tooLong(lineBytesMax);
-      if (rest > 0) {
-        // a copy: Buffer.slice would share memory that the reader may reuse
-        pieces = joined(pieces, Uint8Array.from(chunk.subarray(start)));
-        buffered += rest;
-      }
+      if (waiting.length + rest.byteLength + 1 > lineBytesMax) throw tooLong(lineBytesMax);
+      if (rest.byteLength > 0) waiting.add(rest);
     },
-    pending: () => buffered > 0,
+    pending: () => waiting.length > 0,
   };
-}
-
-/** Many one-byte chunks must not become many small buffers: above this number they are joined. */
-const PIECES_MAX = 64;
-
-function joined(pieces: readonly Uint8Array[], piece: Uint8Array): Uint8Array[] {
-  const all = [...pieces, piece];
-  return all.length > PIECES_MAX ? [Buffer.concat(all)] : all;
 }
 
 function tooLong(lineBytesMax: number): Fault {

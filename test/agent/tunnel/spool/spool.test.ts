@@ -289,3 +289,52 @@ test("[TUN-6] a segment whose first write failed does not hold up later messages
   await spool.append("event", "event", text("three"));
   t.same(await drain(spool), ["three"]);
 });
+
+test("[TUN-6] what is durable is handed out while another message is being written", async (t) => {
+  const files = fakeAppendFiles();
+  const writing = Promise.withResolvers<void>();
+  const appends: Promise<void>[] = [];
+  const slow = {
+    ...files,
+    append: async (name: string, bytes: Uint8Array): Promise<void> => {
+      await appends.shift();
+      return files.append(name, bytes);
+    },
+  };
+  const { spool } = await open(slow);
+  await spool.append("event", "event", text("durable"));
+  appends.push(writing.promise);
+  const second = spool.append("event", "event", text("being written"));
+  const first = spool.nextReady();
+  t.equal(first === "on-disk" ? first : first?.payload.toString(), "durable");
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(spool.nextReady(), undefined, "what is not durable is not handed out");
+  writing.resolve();
+  await second;
+  const next = spool.nextReady();
+  t.equal(next === "on-disk" ? next : next?.payload.toString(), "being written");
+});
+
+test("[TUN-20] a less precious message does not overtake one that has to be read from the disk", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  await spool.append("result", "result", text("precious"));
+  await spool.append("telemetry", "telemetry", text("ready"));
+  await spool.rewind();
+  t.equal(spool.nextReady(), "on-disk");
+  t.same(await drain(spool), ["precious", "ready"]);
+});
+
+test("[TUN-20] a segment holds a 64th of the spool, and at least 64 KiB", async (t) => {
+  for (const [bytesMax, expected] of [
+    [400_000, 65_536],
+    [8_388_608, 131_072],
+    [100_000_000, 262_144],
+  ] as const) {
+    const files = fakeAppendFiles();
+    const { spool } = await open(files, { limits: { bytesMax, ageMsMax: DAY_MS } });
+    while (files.contents.size < 2) await spool.append("event", "event", new Uint8Array(1000));
+    const [first] = files.contents.values();
+    t.ok(first !== undefined && first.byteLength <= expected && first.byteLength > expected - 1100, `${first?.byteLength}`);
+  }
+});

@@ -1,6 +1,6 @@
 // The power is cut after every operation of an append; then the real helper opens what is left.
 import { join } from "node:path";
-import { test } from "tap";
+import { type Test, test } from "tap";
 import { linuxAppendFiles } from "../../../../hal/linux/files/index.ts";
 import type { AppendFiles } from "../../../../hal/ports.ts";
 import { type Change, crashDisk, crashStates, type DiskState, restore } from "../../../lab/fakes/crash-disk.ts";
@@ -9,6 +9,7 @@ const BYTES_MAX = 10_000;
 
 type Action =
   | { readonly do: "append"; readonly text: string }
+  | { readonly do: "write"; readonly at: number; readonly text: string; readonly reserve: number }
   | { readonly do: "cut"; readonly length: number }
   | { readonly do: "remove" };
 
@@ -20,6 +21,14 @@ const ACTIONS: readonly Action[] = [
   { do: "append", text: "four " },
   { do: "remove" },
   { do: "append", text: "five " },
+];
+
+const WRITES: readonly Action[] = [
+  { do: "write", at: 0, text: "one ", reserve: 900 },
+  { do: "write", at: 4, text: "two, of more than a sector ".repeat(20), reserve: 0 },
+  { do: "write", at: 544, text: "three, over zeros and beyond them ".repeat(18), reserve: 50 },
+  { do: "write", at: 1156, text: "four ", reserve: 0 },
+  { do: "cut", length: 1161 },
 ];
 
 /** The content of "log" before and after an action, and the changes recorded by then. */
@@ -40,6 +49,8 @@ async function act(files: AppendFiles, action: Action): Promise<void> {
   switch (action.do) {
     case "append":
       return files.append("log", Buffer.from(action.text));
+    case "write":
+      return void (await files.write("log", action.at, Buffer.from(action.text), action.reserve));
     case "cut":
       return files.truncate("log", action.length);
     case "remove":
@@ -52,11 +63,11 @@ async function text(files: AppendFiles): Promise<string | undefined> {
   return bytes === undefined ? undefined : Buffer.from(bytes).toString("latin1");
 }
 
-async function recordHistory(directory: string): Promise<History> {
+async function recordHistory(directory: string, actions: readonly Action[]): Promise<History> {
   const disk = crashDisk(directory);
   await using files = await linuxAppendFiles(directory, disk.ops);
   const steps: Step[] = [];
-  for (const action of ACTIONS) {
+  for (const action of actions) {
     const [before, from] = [await text(files), disk.changes.length];
     await act(files, action);
     steps.push({ action, before, after: await text(files), from, to: disk.changes.length });
@@ -75,13 +86,16 @@ function isAllowed(steps: readonly Step[], cut: number, found: string | undefine
   const inFlight = steps.find((step) => step.from < cut && cut < step.to);
   if (inFlight === undefined) return false;
   if (found === inFlight.before || found === inFlight.after) return true;
+  const { action } = inFlight;
   // Any part of an unresolved append may be there, but earlier bytes must not be lost.
-  const kept = inFlight.before ?? "";
-  return (
-    inFlight.action.do === "append" &&
-    found?.startsWith(kept) === true &&
-    found.length <= kept.length + inFlight.action.text.length
-  );
+  const kept = action.do === "write" ? (inFlight.before ?? "").slice(0, action.at) : (inFlight.before ?? "");
+  // Of a write over zeros, too: what is behind it stays zeros.
+  if (action.do === "write")
+    return (
+      found?.startsWith(kept) === true &&
+      Buffer.from(found.slice(action.at)).every((byte, i) => byte === 0 || byte === action.text.charCodeAt(i))
+    );
+  return action.do === "append" && found?.startsWith(kept) === true && found.length <= kept.length + action.text.length;
 }
 
 async function violation({ changes, steps }: History, directory: string): Promise<string | undefined> {
@@ -93,17 +107,24 @@ async function violation({ changes, steps }: History, directory: string): Promis
   return undefined;
 }
 
-test("[STA-1] after a power cut, appended bytes are there once the append has resolved, and a truncation happened or not", async (t) => {
-  const directory = t.testdir({ work: {}, disk: {} });
-  const history = await recordHistory(join(directory, "work"));
-  const states = history.changes.flatMap((_, i) => crashStates(history.changes.slice(0, i + 1)));
-  t.comment(`${history.changes.length} changes, ${states.length} states of the disk`);
-  t.equal(await violation(history, join(directory, "disk")), undefined);
-});
+for (const [what, actions] of [
+  ["appended bytes are there once the append has resolved, and a truncation happened or not", ACTIONS],
+  ["bytes written over zeros are there once the write has resolved, and what is behind them is zeros", WRITES],
+] as const)
+  test(`[STA-1] after a power cut, ${what}`, async (t) => {
+    const directory = t.testdir({ work: {}, disk: {} });
+    const history = await recordHistory(join(directory, "work"), actions);
+    const states = history.changes.flatMap((_, i) => crashStates(history.changes.slice(0, i + 1)));
+    t.comment(`${history.changes.length} changes, ${states.length} states of the disk`);
+    t.equal(await violation(history, join(directory, "disk")), undefined);
+    await expectEachSyncNeeded(t, history, join(directory, "disk"));
+  });
 
-test("control: without any one sync of a write, a truncation or a new name, some power cut loses bytes", async (t) => {
-  const directory = t.testdir({ work: {}, disk: {} });
-  const { changes, steps } = await recordHistory(join(directory, "work"));
+/**
+ * The control: without any one sync of a write, a truncation or a new name, some power cut loses
+ * bytes.
+ */
+async function expectEachSyncNeeded(t: Test, { changes, steps }: History, directory: string): Promise<void> {
   for (const [index, change] of changes.entries()) {
     // The sync of a new and empty file matters only for existing files: see the kill below.
     const needed =
@@ -116,9 +137,9 @@ test("control: without any one sync of a write, a truncation or a new name, some
       changes: changes.filter((_, i) => i !== index),
       steps: steps.map((step) => ({ ...step, from: shift(step.from), to: shift(step.to) })),
     };
-    t.type(await violation(history, join(directory, "disk")), "string", `change ${index}, ${change.kind}`);
+    t.type(await violation(history, directory), "string", `control: without change ${index}, ${change.kind}`);
   }
-});
+}
 
 for (const withSync of [true, false])
   test(

@@ -5,7 +5,7 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import type { FaultCode } from "../../../../hal/fault.ts";
+import { Fault, type FaultCode } from "../../../../hal/fault.ts";
 import { linuxAppendFiles, linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { type FileOps, linuxOps } from "../../../../hal/linux/files/ops.ts";
 import { needs } from "../../../lab/runner/needs.ts";
@@ -90,9 +90,9 @@ function failing(operation: "open" | "rename" | "unlink" | "sync" | "write", n: 
       const file = await linuxOps.open(path, flags, mode);
       return {
         read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
-        write: async (buffer, offset, length) => {
+        write: async (buffer, offset, length, position) => {
           fail("write");
-          return file.write(buffer, offset, length);
+          return file.write(buffer, offset, length, position);
         },
         sync: async () => {
           fail("sync");
@@ -164,3 +164,38 @@ test("[STA-1] a failed fsync is not repeated on the same file: the next append o
   t.equal(opened.length, afterwards, "and then keeps it open");
   t.same(await files.read("log", 10), Buffer.from("acd"));
 });
+
+test("zeros are left out where the disk has little space, and where it turns out to have none", async (t) => {
+  const scarce: FileOps = { ...linuxOps, freeBytes: async () => 4_000_000 };
+  await using careful = await linuxAppendFiles(t.testdir(), scarce);
+  t.equal(await careful.write("log", 0, Buffer.from("one"), 1000), 3);
+  const unknown: FileOps = { ...linuxOps, freeBytes: async () => Promise.reject(new Fault("file.read-failed", "statfs: EIO")) };
+  await using unsure = await linuxAppendFiles(t.testdir(), unknown);
+  t.equal(await unsure.write("log", 0, Buffer.from("one"), 1000), 3);
+  for (const errno of ["ENOSPC", "EDQUOT"]) {
+    await using refused = await linuxAppendFiles(t.testdir(), failing("write", 2, errno));
+    t.equal(await refused.write("log", 0, Buffer.from("one"), 10), 13);
+    t.equal(await refused.write("log", 3, Buffer.from("two"), 1000), 6, "written without zeros, and the old ones are gone");
+    t.same(await refused.read("log", 2000), Buffer.from("onetwo"));
+    t.equal(await refused.write("log", 6, Buffer.from("three"), 2), 13);
+  }
+  await using broken = await linuxAppendFiles(t.testdir(), failing("write", 1, "EIO"));
+  await t.rejects(broken.write("log", 0, Buffer.from("one"), 10), { code: "file.write-failed" });
+});
+
+test(
+  "on a real disk that is full, a write goes on without zeros as long as it fits, and then is file.no-space",
+  { skip: needs("root") },
+  async (t) => {
+    const directory = smallDisk(t);
+    // as if there were room, so that the kernel has to refuse
+    await using files = await linuxAppendFiles(directory, { ...linuxOps, freeBytes: async () => 1e9 });
+    t.equal(await files.write("log", 0, Buffer.alloc(30_000, "a"), 100_000), 30_000);
+    t.equal(await files.write("log", 30_000, Buffer.alloc(10_000, "b"), 100_000), 40_000);
+    await t.rejects(files.write("log", 40_000, Buffer.alloc(30_000, "c"), 10), { code: "file.no-space" });
+    t.same(
+      (await files.read("log", 100_000))?.subarray(0, 40_000),
+      Buffer.concat([Buffer.alloc(30_000, "a"), Buffer.alloc(10_000, "b")]),
+    );
+  },
+);

@@ -77,5 +77,5 @@ test("[STA-2] content is read within a bound, with any owner and mode, and a mis
   t.equal(await readContent(join(directory, "none"), 5), undefined);
   t.equal(await digestFile(join(directory, "none")), undefined);
   mkdirSync(join(directory, "folder"));
-  await t.rejects(readContent(join(directory, "folder"), 4096), { code: "file.read-failed" });
+  await t.rejects(readContent(join(directory, "folder"), 4096), { code: "file.not-regular" });
 });

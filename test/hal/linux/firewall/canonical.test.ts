@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import { test } from "tap";
 import { Fault } from "../../../../hal/fault.ts";
-import { canonicalTable } from "../../../../hal/linux/firewall/canonical.ts";
+import { canonicalTable, isCommitted, readListing } from "../../../../hal/linux/firewall/canonical.ts";
 
 const METAINFO = { metainfo: { version: "1.0.6", release_name: "Lester Gooch #5", json_schema_version: 1 } };
 const TABLE = { table: { family: "inet", name: "sallyport", handle: 2 } };
@@ -22,7 +22,7 @@ const CHAIN = {
   chain: { family: "inet", table: "sallyport", name: "input", handle: 1, type: "filter", hook: "input", prio: 0, policy: "drop" },
 };
 const match = (left: unknown, right: unknown, op = "=="): unknown => ({ match: { op, left, right } });
-const rule = (...expr: readonly unknown[]): Readonly<Record<string, unknown>> => ({
+const rule = (...expr: readonly unknown[]): { readonly rule: Readonly<Record<string, unknown>> } => ({
   rule: { family: "inet", table: "sallyport", chain: "input", handle: 9, expr },
 });
 const IIF = match({ meta: { key: "iifname" } }, "eth0");
@@ -36,6 +36,7 @@ const RULES = [
 ];
 
 const listing = (objects: readonly unknown[]): string => JSON.stringify({ nftables: objects });
+const tableOf = (text: string): string => canonicalTable(readListing(text));
 const PLANNED = `table inet sallyport {
 	set management4 {
 		type ipv4_addr
@@ -53,8 +54,37 @@ const PLANNED = `table inet sallyport {
 `;
 
 test("[LCK-5] nft 1.0.6 lists sets first, 1.1.3 chains first: both have one canonical form", async (t) => {
-  t.equal(canonicalTable(listing([METAINFO, TABLE, SET, CHAIN, ...RULES])), PLANNED);
-  t.equal(canonicalTable(listing([METAINFO, TABLE, CHAIN, SET, ...RULES])), PLANNED);
+  t.equal(tableOf(listing([METAINFO, TABLE, SET, CHAIN, ...RULES])), PLANNED);
+  t.equal(tableOf(listing([METAINFO, TABLE, CHAIN, SET, ...RULES])), PLANNED);
+});
+
+test("[LCK-5] a list of one entry and the entry alone are one form: nft 1.1.4 lists a single flag as text", (t) => {
+  const one = { ...SET.set, elem: ["198.18.7.3"] };
+  const wanted = tableOf(listing([METAINFO, { set: one }]));
+  t.match(wanted, /^\t\tflags interval\n\t\telements = \{ 198\.18\.7\.3 \}$/mu);
+  for (const set of [
+    { ...one, flags: "interval" },
+    { ...one, elem: "198.18.7.3" },
+    { ...one, flags: "interval", elem: "198.18.7.3" },
+  ])
+    t.equal(tableOf(listing([METAINFO, { set }])), wanted);
+  t.not(tableOf(listing([METAINFO, { set: { ...one, flags: "timeout" } }])), wanted);
+  t.end();
+});
+
+test("[LCK-25] only a listing in which every object has a handle is of a transaction that is committed", (t) => {
+  const committed = [METAINFO, TABLE, SET, CHAIN, ...RULES];
+  t.equal(isCommitted(readListing(listing(committed))), true);
+  for (const [what, pending] of Object.entries({
+    "a table without a handle": { table: { family: "inet", name: "sallyport" } },
+    "a chain of handle 0, as nft lists its cache before the commit": { chain: { ...CHAIN.chain, handle: 0 } },
+    "a rule of handle 0": { rule: { ...rule(ACCEPT).rule, handle: 0 } },
+    "a handle that is text": { set: { ...SET.set, handle: "4" } },
+    "no object": { set: null },
+  }))
+    t.equal(isCommitted(readListing(listing([...committed, pending]))), false, what);
+  t.equal(isCommitted(readListing(listing([METAINFO]))), false, "nothing at all");
+  t.end();
 });
 
 const STRANGE: Readonly<Record<string, readonly unknown[]>> = {
@@ -102,7 +132,7 @@ const STRANGE: Readonly<Record<string, readonly unknown[]>> = {
 
 for (const [what, objects] of Object.entries(STRANGE))
   test(`[LCK-5] ${what} does not read as planned`, async (t) => {
-    t.not(canonicalTable(listing([METAINFO, ...objects])), PLANNED);
+    t.not(tableOf(listing([METAINFO, ...objects])), PLANNED);
   });
 
 test("[LCK-5] any text that is not a listing is refused by its own code", async (t) => {
@@ -115,11 +145,11 @@ test("[LCK-5] any text that is not a listing is refused by its own code", async 
     listing([{ chain: {} }]),
     listing([CHAIN, { rule: { chain: "input" } }]),
   ])
-    t.throws(() => canonicalTable(text), { code: "firewall.unreadable" }, text);
+    t.throws(() => tableOf(text), { code: "firewall.unreadable" }, text);
   fc.assert(
     fc.property(fc.array(fc.dictionary(fc.constantFrom("set", "chain", "rule", "map"), fc.jsonValue())), (objects) => {
       try {
-        return canonicalTable(listing(objects)) !== PLANNED;
+        return tableOf(listing(objects)) !== PLANNED;
       } catch (error) {
         return error instanceof Fault && error.code === "firewall.unreadable";
       }

@@ -5,8 +5,10 @@ import { spawnSync } from "node:child_process";
 import { test } from "tap";
 import type { Fault } from "../../../../hal/fault.ts";
 import { linuxDeadManSwitch, linuxFirewall } from "../../../../hal/linux/firewall/index.ts";
+import type { WayBack } from "../../../../hal/ports.ts";
 import { renderTable } from "../../../../warden/lockdown/plan/table.ts";
 import { lacksProbeNetwork, openProbeNetwork } from "../../../lab/counterparts/network-probe.ts";
+import { switchShells } from "../../../lab/counterparts/switch-shells.ts";
 import { eventually } from "../../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 import { UNITS } from "../../../lab/runner/units.ts";
@@ -20,6 +22,7 @@ const table = (name: string): string =>
     networkRules: [],
   });
 const [FALLBACK, TRIED, OTHER] = [table("eth0"), table("eth1"), table("eth2")];
+const way = (back: string): WayBack => ({ table: back, devices: [], ports: [] });
 const HOUR_MS = 3_600_000;
 const skip = lacksProbeNetwork("netns");
 
@@ -43,7 +46,7 @@ test(
   { skip },
   async (t) => {
     const { deadManSwitch, firewall, directory } = await world(t);
-    await deadManSwitch.arm(FALLBACK, 1);
+    await deadManSwitch.arm(way(FALLBACK), 1);
     await inForce(firewall, FALLBACK);
     t.ok(await deadManSwitch.disarm());
     t.notOk(await deadManSwitch.disarm());
@@ -53,21 +56,28 @@ test(
 
 test("[LCK-15] a disarmed switch changes nothing, and one that is armed anew keeps the later time", { skip }, async (t) => {
   const { deadManSwitch, firewall, directory } = await world(t);
-  await deadManSwitch.arm(OTHER, 1);
-  await deadManSwitch.arm(FALLBACK, HOUR_MS);
-  t.equal((await readdir(directory)).length, 1);
+  const shells = switchShells(directory);
+  await deadManSwitch.arm(way(OTHER), HOUR_MS);
+  const earlier = await shells.one();
+  await deadManSwitch.arm(way(FALLBACK), HOUR_MS);
+  const later = await shells.one();
+  t.not(later, earlier);
+  t.same(
+    (await readdir(directory)).map((name) => join(directory, name)),
+    [later],
+    "one shell, one file",
+  );
   t.notOk(await deadManSwitch.disarm());
-  // what would have fired has had more than its time
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  t.equal(await firewall.read(), TRIED);
+  await shells.ended();
+  t.equal(await firewall.read(), TRIED, "and nothing is left that could change it");
 });
 
 test("[LCK-15] a later program disarms the switch of an earlier one, and learns whether it fired", { skip }, async (t) => {
   const { deadManSwitch, open, firewall, directory } = await world(t);
-  await deadManSwitch.arm(FALLBACK, HOUR_MS);
+  await deadManSwitch.arm(way(FALLBACK), HOUR_MS);
   const later = open();
   t.notOk(await later.disarm());
-  await deadManSwitch.arm(FALLBACK, 1);
+  await deadManSwitch.arm(way(FALLBACK), 1);
   await inForce(firewall, FALLBACK);
   t.ok(await open().disarm());
   t.same(await readdir(directory), []);
@@ -83,7 +93,7 @@ test("[LCK-15] where systemd sees the warden end, the armed table comes in force
   t.equal(run(), 0, "nothing is armed");
   t.equal(await firewall.read(), TRIED);
   const holder = linuxDeadManSwitch({ directory: place, command: ["true"] });
-  await holder.arm(FALLBACK, HOUR_MS);
+  await holder.arm(way(FALLBACK), HOUR_MS);
   t.equal(run(), 0);
   t.equal(await firewall.read(), FALLBACK);
   t.ok(await holder.disarm(), "and the next start finds that it fired");
@@ -95,13 +105,13 @@ test("[LCK-15] a place that cannot be used refuses to arm, and nothing is armed 
   const file = join(await temporaryDirectory(t), "file");
   await writeFile(file, "");
   const broken = linuxDeadManSwitch({ directory: join(file, "inside") });
-  await t.rejects(broken.arm(FALLBACK, HOUR_MS), { code: /^file\./u });
+  await t.rejects(broken.arm(way(FALLBACK), HOUR_MS), { code: /^file\./u });
   t.notOk(await linuxDeadManSwitch({ directory: `${file}-missing` }).disarm(), "a machine that never tried a policy");
   const faults: Fault[] = [];
   const onDamage = (fault: Fault): void => void faults.push(fault);
   const mended = linuxDeadManSwitch({ directory: file, command: ["true"], onDamage });
   t.notOk(await mended.disarm(), "nor one in whose place a file lies");
-  await mended.arm(FALLBACK, HOUR_MS);
+  await mended.arm(way(FALLBACK), HOUR_MS);
   t.match(faults, [{ code: "file.not-regular", message: /\.aside-file/u }], "[STA-13] which is set aside");
   t.notOk(await mended.disarm());
 });

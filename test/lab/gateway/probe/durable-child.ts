@@ -32,7 +32,7 @@ function lacking(what: string | undefined): FileOps {
   assert(what === undefined || what === "without-file-sync" || what === "without-directory-sync", "a known way to spoil it");
   const spoil = (file: OpenFile): OpenFile => ({
     read: (buffer, offset, length, position) => file.read(buffer, offset, length, position),
-    write: (buffer, offset, length) => file.write(buffer, offset, length),
+    write: (buffer, offset, length, position) => file.write(buffer, offset, length, position),
     truncate: (length) => file.truncate(length),
     chmod: (mode) => file.chmod(mode),
     stat: () => file.stat(),

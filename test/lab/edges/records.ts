@@ -1,0 +1,239 @@
+// The edges of files at rest that are no JSON, or whose fault is only reported: keys, certificates,
+// the spool, the audit log and its evidence. [STA-4]
+import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { openConsoleRecord } from "../../../agent/console/record.ts";
+import { LOG_NAMES_MAX, verify } from "../../../agent/cli/verify.ts";
+import { SEGMENT_FILE_BYTES_MAX } from "../../../agent/tunnel/spool/limits.ts";
+import { encodeRecords, scan } from "../../../agent/tunnel/spool/record.ts";
+import { Fault } from "../../../hal/fault.ts";
+import { BOOT_PLAN_BYTES_MAX, encodeBootPlan } from "../../../hal/format/slots.ts";
+import { createFileKeyStore, KEY_BYTES_MAX } from "../../../hal/linux/keys/index.ts";
+import { createFileBootChoice } from "../../../hal/linux/slots/choice.ts";
+import type { DurableFiles } from "../../../hal/ports.ts";
+import { createCertificateReceipts } from "../../../provisioning/certificate/receipts.ts";
+import { RECEIPTS_FILE_BYTES_MAX } from "../../../provisioning/certificate/limits.ts";
+import { loadRequest } from "../../../provisioning/enrolment/record.ts";
+import { buildRequest, parseRequest, REQUEST_BYTES_MAX } from "../../../provisioning/x509/format/index.ts";
+import { NOTE_BYTES_MAX, SEGMENT_BYTES_MAX, segmentName } from "../../../warden/audit/format/index.ts";
+import { openCheckpoint } from "../../../warden/audit/checkpoints.ts";
+import { loadAuditKey } from "../../../warden/audit/key.ts";
+import { AUDIT_KEY_BYTES_MAX } from "../../../warden/audit/limits.ts";
+import { openTrustedClock } from "../../../warden/time/trusted-clock.ts";
+import { fakeClock } from "../fakes/clock.ts";
+import { fakeFiles } from "../fakes/files.ts";
+import { DEVICE_ID } from "../worlds/lockdown.ts";
+import { smallTrail } from "../worlds/trail.ts";
+import { hostileDer } from "./der.ts";
+import { type Edge, hostileJson, membersOf, notIgnored, text } from "./edge.ts";
+
+export async function recordEdges(): Promise<ReadonlyMap<string, Edge>> {
+  return new Map([...smallRecords(), ...keyFiles(), ...(await requestFile()), ...logFiles(), ...spoolFile()]);
+}
+
+/** Files that hold one file, and bound it as files of the disk do. */
+function holding(bytes: Uint8Array): DurableFiles {
+  return {
+    ...fakeFiles(),
+    get: async (name, bytesMax) => {
+      if (bytes.byteLength > bytesMax) throw new Fault("file.too-large", `read "${name}": it has more than ${bytesMax} bytes`);
+      return bytes;
+    },
+  };
+}
+
+function smallRecords(): readonly (readonly [string, Edge])[] {
+  const record = (
+    bytesMax: number,
+    members: Readonly<Record<string, unknown>>,
+    read: (files: DurableFiles) => Promise<unknown>,
+  ): Edge => ({
+    bytesMax,
+    take: async (bytes) => await read(holding(bytes)),
+    valid: () => Buffer.from(JSON.stringify(members)),
+    worst: hostileJson(bytesMax, membersOf(Object.keys(members), members)),
+  });
+  const receipt = { certificate: "ab".repeat(32), receivedAt: 1_800_000_000_000 };
+  return [
+    [
+      "record of the console",
+      record(1024, { delayMs: 0, hintAtMs: 1, openAtMs: 0, readable: 1, v: 1 }, async (files) =>
+        openConsoleRecord(files, { nowMs: 0, bootId: "boot" }, (fault) => {
+          if (fault !== undefined) throw fault;
+        }),
+      ),
+    ],
+    [
+      "record of the clock",
+      record(256, { bootId: "boot", readable: 1, v: 1 }, async (files) => {
+        const clock = fakeClock();
+        const bounds = { floorMs: clock.nowMs() - 1, ceilingMs: clock.nowMs() + 1 };
+        const common = { clock, bounds, deviceId: DEVICE_ID, timeKey: undefined, bootId: "boot" };
+        return notIgnored((await openTrustedClock({ ...common, state: files })).isSynced() ? true : undefined);
+      }),
+    ],
+    [
+      "receipts of certificates",
+      record(RECEIPTS_FILE_BYTES_MAX, { readable: 1, received: [receipt], v: 1 }, async (files) =>
+        notIgnored(await createCertificateReceipts(files).lastReceivedAtMs()),
+      ),
+    ],
+    [
+      "choice of the boot",
+      {
+        bytesMax: BOOT_PLAN_BYTES_MAX,
+        take: async (bytes) => await createFileBootChoice(holding(bytes)).read(),
+        valid: () => Buffer.from(encodeBootPlan({ committed: "a", trial: undefined })),
+        worst: new Map([
+          ["text", text("a", BOOT_PLAN_BYTES_MAX)],
+          ["line ends", text("\n", BOOT_PLAN_BYTES_MAX)],
+        ]),
+      },
+    ],
+  ];
+}
+
+function keyFiles(): readonly (readonly [string, Edge])[] {
+  const key = (bytesMax: number, valid: Uint8Array, read: (files: DurableFiles) => Promise<unknown>): Edge => ({
+    bytesMax,
+    take: async (bytes) => notIgnored(await read(holding(bytes))),
+    valid: () => valid,
+    worst: new Map(
+      ["a", "\0", "\n", "-----BEGIN PRIVATE KEY-----\n"].map((fill) => [JSON.stringify(fill), text(fill, bytesMax)] as const),
+    ),
+  });
+  const pem = (made: KeyObject): Uint8Array => Buffer.from(made.export({ format: "pem", type: "pkcs8" }));
+  return [
+    [
+      "key of the device",
+      key(KEY_BYTES_MAX, pem(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey), async (files) =>
+        createFileKeyStore({ files }).load(),
+      ),
+    ],
+    [
+      "key of the audit log",
+      key(AUDIT_KEY_BYTES_MAX, pem(generateKeyPairSync("ed25519").privateKey), async (files) =>
+        loadAuditKey(files, 0, DEVICE_ID),
+      ),
+    ],
+  ];
+}
+
+/** The request that a device repeats until it is approved. */
+async function requestFile(): Promise<readonly (readonly [string, Edge])[]> {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const common = { commonName: DEVICE_ID, serialNumber: "SN-1", uris: [], auditKey: undefined };
+  const request = await buildRequest({ ...common, publicKey: publicKey.export({ format: "der", type: "spki" }) }, async (bytes) =>
+    sign("sha256", bytes, privateKey),
+  );
+  const expected = parseRequest(request);
+  return [
+    [
+      "stored request for a certificate",
+      {
+        bytesMax: REQUEST_BYTES_MAX,
+        take: async (bytes) => notIgnored(await loadRequest(holding(bytes), expected)),
+        valid: () => request,
+        worst: hostileDer(REQUEST_BYTES_MAX),
+      },
+    ],
+  ];
+}
+
+const RECORDS = 256;
+
+function logFiles(): readonly (readonly [string, Edge])[] {
+  const trail = smallTrail(DEVICE_ID, RECORDS);
+  const checkpoint = trail.note(RECORDS);
+  const { verifier } = trail.key;
+  const invocation = {
+    command: "audit verify",
+    json: true,
+    directory: "log",
+    key: verifier,
+    witness: undefined,
+    checkpoints: [],
+    epoch: 0,
+  } as const;
+  const verified = (names: readonly string[], segment: Uint8Array): unknown => {
+    const log = { names: () => names, read: (name: string) => (name === trail.segmentName ? segment : undefined) };
+    const evidence = { log, state: { names: () => [], read: () => undefined }, checkpoints: [checkpoint] };
+    const { verified: isVerified, text: verdict } = verify(invocation, evidence);
+    if (!isVerified) throw new Fault("audit.tampered", verdict);
+    return verdict;
+  };
+  const after = (fill: readonly number[]) => (): Uint8Array => {
+    const room = Buffer.alloc(SEGMENT_BYTES_MAX - trail.segment.byteLength);
+    return Buffer.concat([trail.segment, room.fill(Buffer.from(fill))]);
+  };
+  return [
+    [
+      "segment of an audit log",
+      {
+        bytesMax: SEGMENT_BYTES_MAX,
+        boundedBefore: true,
+        take: (bytes) => verified([trail.segmentName], bytes),
+        valid: () => trail.segment,
+        worst: new Map([
+          ["zeros", () => Buffer.alloc(SEGMENT_BYTES_MAX)],
+          ["zeros after the records", after([0])],
+          ["beginnings of frames after the records", after([0x80, 0x00, 0x0f, 0xf0])],
+          ["frames without a beginning after the records", after([0x00, 0x00, 0x00, 0x01])],
+        ]),
+      },
+    ],
+    [
+      "names in the directory of an audit log",
+      {
+        bytesMax: 2_097_152,
+        boundedBefore: true,
+        take: (bytes) => verified(Buffer.from(bytes).toString().split("\n"), trail.segment),
+        valid: () =>
+          Buffer.from([trail.segmentName, ...Array.from({ length: LOG_NAMES_MAX - 1 }, (_, n) => `file-${n}`)].join("\n")),
+        worst: new Map([
+          ["many segments", () => Buffer.from(Array.from({ length: 60_000 }, (_, n) => segmentName(0, n + 1)).join("\n"))],
+          ["more names than any log", text("a\n", 2_097_152)],
+        ]),
+      },
+    ],
+    [
+      "checkpoint",
+      {
+        bytesMax: NOTE_BYTES_MAX,
+        take: (bytes) => openCheckpoint(Buffer.from(bytes).toString(), verifier),
+        valid: () => Buffer.from(checkpoint),
+        worst: new Map(
+          ["\n", "a", "\n\n— a AAAA", "— ", "\u0000", "\u2028"].map((fill) => [
+            JSON.stringify(fill),
+            text(fill, NOTE_BYTES_MAX - (NOTE_BYTES_MAX % Buffer.byteLength(fill))),
+          ]),
+        ),
+      },
+    ],
+  ];
+}
+
+function spoolFile(): readonly (readonly [string, Edge])[] {
+  const entry = { channel: "event", atMs: 1, timed: true, payload: new Uint8Array() } as const;
+  const message = encodeRecords([entry], undefined);
+  const fill = (bytes: Uint8Array) => (): Uint8Array => Buffer.alloc(SEGMENT_FILE_BYTES_MAX).fill(bytes);
+  return [
+    [
+      "segment of the spool",
+      {
+        bytesMax: SEGMENT_FILE_BYTES_MAX,
+        boundedBefore: true,
+        take: (bytes) => {
+          const { items, goodBytes } = scan(bytes);
+          if (goodBytes < bytes.byteLength) throw new Fault("spool.corrupt", `${items.length} records are good`);
+        },
+        valid: () =>
+          Buffer.concat(Array.from({ length: Math.floor(SEGMENT_FILE_BYTES_MAX / message.byteLength) }, () => message)),
+        worst: new Map([
+          ["zeros", fill(Uint8Array.of(0))],
+          ["ones", fill(Uint8Array.of(255))],
+          ["messages of no bytes, cut", fill(message)],
+        ]),
+      },
+    ],
+  ];
+}
