@@ -80,7 +80,11 @@ async function makeInParent(ops: FileOps, directory: string, mode: number): Prom
     await ops.mkdir(directory, mode);
     await syncDirectory(ops, dirname(directory));
   } catch (error) {
-    if (errnoOf(error) !== "EEXIST") throw writeFault(error, `make the directory "${directory}"`);
+    const errno = errnoOf(error);
+    if (errno === "EEXIST") return;
+    if (errno !== "ENOENT") throw writeFault(error, `make the directory "${directory}"`);
+    const why = "its file system takes no directories; choose another place";
+    throw new Fault("file.write-failed", `make the directory "${directory}": ${why}`, { cause: error });
   }
 }
 
