@@ -150,6 +150,7 @@ export const FAULT_CODES = [
   "serial.open-failed",
   "serial.overrun",
   "hub.already-initialised",
+  "hub.clock-wrong",
   "hub.device-conflict",
   "hub.device-denied",
   "hub.device-revoked",

@@ -28,12 +28,14 @@ export interface HousekeepingOptions {
   readonly delivery: OutboxDelivery;
   /** Tells when the files that the process may have open run out. */
   readonly watchFiles: () => Promise<void>;
+  /** Compares the clock with the certificates. */
+  readonly checkClock: () => void;
   readonly onFault: (fault: Fault) => void;
 }
 
 /** @returns the timers; dispose to stop them. What fails goes to `onFault`. */
 export function startHousekeeping(options: HousekeepingOptions): Disposable {
-  const { authority, store, journal, api, broker, delivery, watchFiles, onFault } = options;
+  const { authority, store, journal, api, broker, delivery, watchFiles, checkClock, onFault } = options;
   const timers = new DisposableStack();
   const every = (intervalMs: number, work: () => void | Promise<void>): void => {
     let running = false;
@@ -57,6 +59,7 @@ export function startHousekeeping(options: HousekeepingOptions): Disposable {
   every(DATES_INTERVAL_MS, async () => {
     await broker.recheck();
     const renewed = await authority.renewServer(Date.now());
+    checkClock();
     if (renewed === undefined) return;
     api.renew(renewed);
     broker.renew(renewed);

@@ -79,7 +79,9 @@ const SAME_NAME_ALLOWED: Readonly<Record<string, string>> = {
 };
 
 const topOf = (path: string): string => path.split("/")[0] ?? "";
-const isFormat = (path: string): boolean => path.endsWith("/format.ts") || path.includes("/format/") || path === "hal/fault.ts";
+/** Formats, and what every program of ours needs. */
+const isFormat = (path: string): boolean =>
+  path.endsWith("/format.ts") || path.includes("/format/") || ["hal/fault.ts", "hal/line-pace.ts"].includes(path);
 const isMain = (path: string): boolean => path.endsWith("/main.ts");
 
 function offences(find: (source: Source) => readonly string[], among = all): readonly string[] {

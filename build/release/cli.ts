@@ -12,6 +12,7 @@ import { initialise } from "./init.ts";
 import { changeKeys, listKeys } from "./key-changes.ts";
 import { makeKeyFile } from "./keys.ts";
 import { checkPayload } from "./payload.ts";
+import { inLocked, places } from "./alone.ts";
 import { publish } from "./publish.ts";
 import { listWaiting, removeSigning, signChanges } from "./sign.ts";
 import { type Draft, findDraft, listDrafts, removeDraft } from "./staged.ts";
@@ -278,7 +279,8 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
   }
   try {
     const { args, options } = parsed(command, argv.slice(1));
-    const { value, text, verbatim } = await command.run(args, options, terminal.nowMs(), terminal);
+    const alone = () => command.run(args, options, terminal.nowMs(), terminal);
+    const { value, text, verbatim } = await inLocked(places(command.name, args), alone);
     terminal.out(options.has("json") ? printableJson(value) : verbatim === true ? text : wrap(text, 2));
     return 0;
   } catch (error) {

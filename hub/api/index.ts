@@ -24,6 +24,7 @@ import {
 } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
+import type { Trouble } from "../troubles.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { createRequesterOf, type Requesting } from "./requester.ts";
@@ -44,6 +45,8 @@ export interface ApiOptions {
   readonly repository: string;
   /** A reader that takes nothing of an answer for so long is cut off. */
   readonly progressMs?: number;
+  /** What is wrong with the hub at this time. */
+  readonly troubles: () => readonly Trouble[];
   /** Faults of the hub itself. */
   readonly onFault: (fault: Fault) => void;
 }
@@ -93,7 +96,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   server.addHook("onRequest", (request, reply, done) => {
     if (!crowded(request, reply)) done();
   });
-  server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
+  server.get("/healthz", (_request, reply) => health(reply, options.troubles()));
   estRoutes(server, options);
   timeRoute(server, options.time);
   repositoryRoutes(server, {
@@ -115,6 +118,13 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       await closed;
     },
   };
+}
+
+/** [STA-40] Anybody may ask, so the answer names the kind of trouble and no paths. */
+function health(reply: FastifyReply, troubles: readonly Trouble[]): FastifyReply {
+  if (troubles.length === 0) return textError(reply, 200, "ok");
+  const codes = troubles.map(({ kind, code }) => `${kind}: ${code}`).join(", ");
+  return textError(reply, 503, `trouble: ${codes}; sallyport-hub alerts says more`);
 }
 
 /**
