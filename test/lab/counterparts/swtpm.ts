@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, Fault } from "../../../hal/fault.ts";
 import { runProgram } from "../../../hal/linux/process/index.ts";
+import { connectSimulator, Tpm } from "../../../hal/linux/tpm2/index.ts";
 import { HANG_MS } from "../runner/process.ts";
 
 export interface Swtpm {
@@ -20,6 +21,8 @@ export interface Swtpm {
    * does no harm.
    */
   readonly stop: () => Promise<void>;
+  /** Cuts the power: the TPM ends at once, without TPM2_Shutdown. Its state stays. */
+  readonly cut: () => Promise<void>;
 }
 
 const ATTEMPTS = 10;
@@ -41,19 +44,24 @@ export async function startSwtpm(
     const port = options.port ?? (await freePortPair());
     try {
       const processId = await start(directory, port, options.prefix);
-      let stopped: Promise<void> | undefined;
+      let ended: Promise<void> | undefined;
       // Once only: afterwards the number may be another process's.
-      const stop = (): Promise<void> => (stopped ??= off());
-      const off = async (): Promise<void> => {
-        await end(processId);
+      const cut = (): Promise<void> => (ended ??= end(processId, "SIGKILL"));
+      const stop = async (): Promise<void> => {
+        await (ended ??= end(processId, "SIGTERM"));
         if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
       };
-      return { tcti: `swtpm:host=127.0.0.1,port=${port}`, port, processId, directory, stop };
+      return { tcti: `swtpm:host=127.0.0.1,port=${port}`, port, processId, directory, stop, cut };
     } catch (error) {
       // Another process may have taken the port before swtpm bound it.
       if (attempt === ATTEMPTS || !(error instanceof Fault)) throw error;
     }
   }
+}
+
+/** Our own commands on it. It serves one connection at a time: close this one for the next. */
+export async function openTpm({ port }: Pick<Swtpm, "port">): Promise<Tpm> {
+  return new Tpm(await connectSimulator({ port }));
 }
 
 async function start(directory: string, port: number, prefix?: readonly [string, ...string[]]): Promise<number> {
@@ -101,8 +109,8 @@ function close(server: Server): Promise<void> {
 }
 
 /** As a daemon it is no child of this process, so its end is found by asking. */
-async function end(processId: number): Promise<void> {
-  for (let signal: NodeJS.Signals | 0 = "SIGTERM"; ; signal = 0) {
+async function end(processId: number, first: NodeJS.Signals): Promise<void> {
+  for (let signal: NodeJS.Signals | 0 = first; ; signal = 0) {
     try {
       process.kill(processId, signal);
     } catch (error) {
