@@ -11,6 +11,7 @@ import type { SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
 import { createDamageLog, type DamageLog, isUnreadable, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
+import { paceLines } from "../hal/line-pace.ts";
 import type { BirthRecord } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
@@ -48,7 +49,8 @@ const VERSION = "0.1.0";
 const PROGRAM = `${NAME}/${VERSION}`;
 const WARDEN_CONNECT_MS_MAX = 5_000;
 
-const log = journal(NAME);
+/** Agents, hubs and whoever plants files cause lines at will. [OPS-36] */
+const log = paceLines(journal(NAME));
 
 async function loadConfig(file: string): Promise<{ readonly config: AgentConfig; readonly anchors: HubAnchors }> {
   const bytes = await requiredConfigFile(file, CONFIG_BYTES_MAX, "configuration", "name it with --config");

@@ -103,7 +103,7 @@ if [ ! -f "$nft/usable" ]; then
     chmod 755 "$nft/nft"
     if "$nft/nft" --version >>"$nft/log" 2>&1; then touch "$nft/usable"; fi
   fi
-  [ -f "$nft/usable" ] || echo "parts: nft of Debian 13 is not to be had (see $nft/log); tests with it are skipped" >&2
+  [ -f "$nft/usable" ] || echo "parts: nft of Debian 13 is not available (see $nft/log); tests with it are skipped" >&2
 fi
 
 # --- OpenSSL's tpm2 provider >= 1.2.0 from Debian 13, with the tss2 libraries of the same suite.

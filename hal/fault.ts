@@ -150,10 +150,12 @@ export const FAULT_CODES = [
   "serial.open-failed",
   "serial.overrun",
   "hub.already-initialised",
+  "hub.clock-wrong",
   "hub.device-conflict",
   "hub.device-denied",
   "hub.device-revoked",
   "hub.device-unknown",
+  "hub.files-exhausted",
   "hub.key-unusable",
   "hub.no-answer",
   "hub.listen-failed",
@@ -217,7 +219,15 @@ export class Fault extends Error {
  */
 export function asFault(error: unknown, code: FaultCode, action: string): Fault {
   if (error instanceof Fault) return error;
-  return new Fault(code, `${action}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  return new Fault(code, `${action}: ${wordsOf(error)}`, { cause: error });
+}
+
+/** OpenSSL's text with thread, place in its sources and data: only the reason is for a person. */
+const OPENSSL = /(?:[0-9A-F]{8,}:)?error:[0-9A-F]{8}:[^:\n]*:[^:\n]*:([^:\n]*):[^:\n]*:\d+:[^\n]*\n?/gu;
+
+/** @returns what a foreign error says to a person. */
+export function wordsOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(OPENSSL, "$1");
 }
 
 /** Checks what only a defect of ours can break, never input. @throws Fault `assert.broken`. */

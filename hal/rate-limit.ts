@@ -10,6 +10,8 @@ export interface TokenBucket {
   take(count?: number): boolean;
   /** Milliseconds until one token can be taken; 0 when there is one now. */
   dueMs(): number;
+  /** Whether all tokens are there. */
+  isFull(): boolean;
 }
 
 /** @param burstMax tokens at the start, and at most; one more comes every `periodMs`. */
@@ -32,7 +34,11 @@ export function createTokenBucket(clock: Pick<Clock, "monotonicMs">, burstMax: n
     refill();
     return Math.max(0, Math.ceil((1 - tokens) * periodMs));
   };
-  return { take, dueMs };
+  const isFull = (): boolean => {
+    refill();
+    return tokens === burstMax;
+  };
+  return { take, dueMs, isFull };
 }
 
 /**

@@ -14,6 +14,8 @@ const STORE_INTERVAL_MS = 500;
  * How often the dates of certificates are checked: those of connected devices, and the hub's own.
  */
 const DATES_INTERVAL_MS = 60_000;
+/** How often the open files are counted. */
+const FILES_INTERVAL_MS = 1000;
 /** How often the outbox is checked for messages that are due again or have expired. */
 const OUTBOX_INTERVAL_MS = 5000;
 
@@ -24,12 +26,16 @@ export interface HousekeepingOptions {
   readonly api: Api;
   readonly broker: Broker;
   readonly delivery: OutboxDelivery;
+  /** Tells when the files that the process may have open run out. */
+  readonly watchFiles: () => Promise<void>;
+  /** Compares the clock with the certificates. */
+  readonly checkClock: () => void;
   readonly onFault: (fault: Fault) => void;
 }
 
 /** @returns the timers; dispose to stop them. What fails goes to `onFault`. */
 export function startHousekeeping(options: HousekeepingOptions): Disposable {
-  const { authority, store, journal, api, broker, delivery, onFault } = options;
+  const { authority, store, journal, api, broker, delivery, watchFiles, checkClock, onFault } = options;
   const timers = new DisposableStack();
   const every = (intervalMs: number, work: () => void | Promise<void>): void => {
     let running = false;
@@ -49,9 +55,11 @@ export function startHousekeeping(options: HousekeepingOptions): Disposable {
     delivery.sendDue();
   });
   every(OUTBOX_INTERVAL_MS, () => delivery.sendDue());
+  every(FILES_INTERVAL_MS, watchFiles);
   every(DATES_INTERVAL_MS, async () => {
     await broker.recheck();
     const renewed = await authority.renewServer(Date.now());
+    checkClock();
     if (renewed === undefined) return;
     api.renew(renewed);
     broker.renew(renewed);

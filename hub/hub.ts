@@ -8,6 +8,7 @@ import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
 import { type Authority, checkCertificateLife, loadAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
+import { descriptorLimit, expectDescriptors, watchDescriptors } from "./descriptors.ts";
 import { admit, approve, createPendingQueue } from "./devices/index.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { createInbox, type Received } from "./inbox/index.ts";
@@ -16,6 +17,7 @@ import { type OutboxDelivery, startDelivery } from "./outbox/index.ts";
 import { lockState, privateFile, REPOSITORY_DIRECTORY, STATE_FILES } from "./state/index.ts";
 import { type Device, type JournalEntry, openStore, type Store } from "./store/index.ts";
 import { MIN_TLS_DEFAULT, type ServerTlsVersion } from "./tls.ts";
+import { type Trouble, Troubles } from "./troubles.ts";
 import { createWitness } from "./witness/index.ts";
 
 export interface HubOptions {
@@ -42,12 +44,15 @@ export interface HubOptions {
 }
 
 export interface HubEvents {
-  /** An entry of the hub's own journal, as it is written. */
-  journal: [JournalEntry];
+  /** An entry of the hub's own journal, as it is written, and its count before. */
+  journal: [JournalEntry, number];
   /** A message from a device, after it became durable. */
   message: [Received];
   /** A fault of the hub itself, after which it keeps running. */
   fault: [Fault];
+  /** [STA-40] Something that lasts began, or is over. */
+  trouble: [Trouble];
+  troubleOver: [Trouble];
 }
 
 export interface Hub {
@@ -57,6 +62,8 @@ export interface Hub {
   readonly anchors: HubAnchors;
   readonly store: Store;
   readonly events: EventEmitter<HubEvents>;
+  /** [STA-40] What is wrong with the hub at this time. */
+  readonly troubles: () => readonly Trouble[];
   /** [ID-7] @throws Fault `hub.device-unknown`, `hub.device-conflict`, `hub.device-revoked`. */
   approve(id: DeviceId, fingerprint: Fingerprint, by?: string): Promise<Device>;
   stop(): Promise<void>;
@@ -76,24 +83,40 @@ async function clearConnections(store: Store, state: string): Promise<void> {
   }
 }
 
-/** @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`. */
+/**
+ * @throws Fault `hub.not-initialised`, `lock.held`, `hub.listen-failed`, `hub.store-failed`;
+ *   `hub.files-exhausted` for a process that may open too few.
+ */
 export async function startHub(options: HubOptions): Promise<Hub> {
   checkCertificateLife(options.certificateLifeMs, options.certificateLifeMsMin);
   await using starting = new AsyncDisposableStack();
+  const filesMax = await descriptorLimit();
+  expectDescriptors(filesMax);
   const authority = loadAuthority(options.state);
   const lock = await lockState(options.state);
   starting.defer(() => lock.release());
   const events = new EventEmitter<HubEvents>();
-  const onFault = (fault: Fault): void => void events.emit("fault", fault);
+  const later: { journal?: JournalWriter } = {};
+  const troubles = openTroubles(options.state, events, (...entry) => later.journal?.(...entry));
+  starting.defer(() => troubles.close());
+  // While the store fails, everything that needs it fails with the same words.
+  const onFault = (fault: Fault): void => {
+    if (fault.code !== "hub.store-failed" || !troubles.has("store")) events.emit("fault", fault);
+  };
   const store = await openStore(privateFile(options.state, STATE_FILES.store), {
     threads: true,
-    onEntry: (entry) => void events.emit("journal", entry),
+    onEntry: (entry, before) => void events.emit("journal", entry, before),
     onFault,
+    onFailing: (fault) => troubles.begin("store", fault),
+    onWorking: () => troubles.end("store"),
   });
   starting.defer(() => store.close());
   const journal = createJournalWriter(store);
+  later.journal = journal;
   await clearConnections(store, options.state);
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
+  const checkClock = (): void => troubles.set("clock", authority.clockFault(Date.now()));
+  checkClock();
   const context: HubContext = {
     authority,
     store,
@@ -101,11 +124,13 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     events,
     judge: (certificate) => admit(certificate, authority.issuer.certificate, store, Date.now()),
     onFault,
+    troubles,
   };
   const { broker, delivery } = await startMessaging(options, context, starting);
   const api = await startHttps(options, context);
   starting.defer(() => api.stop());
-  starting.use(startHousekeeping({ ...context, api, broker, delivery }));
+  const watchFiles = watchDescriptors(filesMax, onFault);
+  starting.use(startHousekeeping({ ...context, api, broker, delivery, watchFiles, checkClock }));
   const started = { estPort: api.port, mqttPort: broker.port };
   await store.commit(store.journal.entry("hub.started", undefined, started, Date.now()));
 
@@ -116,12 +141,29 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     anchors: { ...authority.anchors, estPort: api.port, mqttPort: broker.port },
     store,
     events,
+    troubles: () => troubles.all,
     approve: (id, fingerprint, by = "embedding program") => approve({ store }, id, fingerprint, by),
     stop: once(async () => {
       journal("hub.stopped", undefined);
       await running.disposeAsync();
     }),
   };
+}
+
+/** [STA-40] The journal is opened later, since the troubles begin with the store's. */
+function openTroubles(state: string, events: EventEmitter<HubEvents>, journal: JournalWriter): Troubles {
+  return new Troubles({
+    state,
+    onBegin: (trouble) => {
+      events.emit("trouble", trouble);
+      journal("hub.trouble", undefined, { code: trouble.code, message: trouble.message });
+    },
+    onOver: (trouble) => {
+      const seconds = Math.max(0, Math.round((Date.now() - trouble.sinceMs) / 1000));
+      events.emit("troubleOver", trouble);
+      journal("hub.trouble-over", undefined, { code: trouble.code, seconds });
+    },
+  });
 }
 
 interface HubContext {
@@ -131,6 +173,7 @@ interface HubContext {
   readonly events: EventEmitter<HubEvents>;
   readonly judge: (certificate: X509Certificate | undefined) => ReturnType<typeof admit>;
   readonly onFault: (fault: Fault) => void;
+  readonly troubles: Troubles;
 }
 
 /** The broker with what it receives into the inbox and what it sends from the outbox. */
@@ -172,7 +215,7 @@ async function startMessaging(
   return { broker, delivery };
 }
 
-function startHttps(options: HubOptions, { authority, store, journal, judge, onFault }: HubContext): Promise<Api> {
+function startHttps(options: HubOptions, { authority, store, journal, judge, onFault, troubles }: HubContext): Promise<Api> {
   const { anchors, issuer, settings, server, time } = authority;
   return startApi({
     listen: options.listen ?? "0.0.0.0",
@@ -192,6 +235,7 @@ function startHttps(options: HubOptions, { authority, store, journal, judge, onF
     ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
     repository: join(options.state, REPOSITORY_DIRECTORY),
     onFault,
+    troubles: () => troubles.all,
   });
 }
 

@@ -121,19 +121,27 @@ export const COMMIT_STATEMENTS_MAX = 2048;
 /** How often a decision is made again because its grounds changed in the meantime. */
 export const COMMIT_ATTEMPTS_MAX = 8;
 
-/** Rows of the hub's own journal. The oldest of the most frequent severity are dropped first. */
+/** Rows of the hub's own journal. Who has the most of a severity loses the oldest first. */
 export const JOURNAL_ROWS_MAX = 100_000;
-/** How long the journal counts in memory before it writes. */
+/** How long the journal counts in memory before it writes a new entry. */
 export const JOURNAL_INTERVAL_MS = 250;
-/** Entries in memory. Above it, those of every severity are counted. */
+/** How long before it writes the higher count of an entry that has a row. */
+export const JOURNAL_COUNT_MS = 10_000;
+/** Entries in memory. Above it, those of operators are paced too. */
 export const JOURNAL_UNWRITTEN_MAX = 8192;
-/** The same warning or alert within this time raises a count instead of adding a row. */
+/** The same entry within this time raises a count instead of adding a row. */
 export const JOURNAL_REPEAT_MS = 60_000;
 /**
- * Different warnings of one kind about one device, or about strangers, within that time. Further
- * ones are only counted.
+ * [OPS-35] Different entries of one event that a device, or one source of strangers, causes: so
+ * many at first, and one each {@link JOURNAL_REPEAT_MS} from then on. Further ones are only
+ * counted.
  */
 export const JOURNAL_DIFFERENT_MAX = 32;
+/** How long one entry counts the further ones. */
+export const JOURNAL_FOLDED_MS = 3_600_000;
+/** The same for all strangers together: so many, and then one in so many milliseconds. */
+export const JOURNAL_STRANGERS_MAX = 256;
+export const JOURNAL_STRANGERS_PERIOD_MS = 10_000;
 /** Size of one device's audit log. */
 export const AUDIT_LOG_BYTES_MAX = 1_073_741_824;
 /**
@@ -146,6 +154,11 @@ export const AUDIT_FRONTIER_RECORDS = 256;
  * checkpoint is not compared.
  */
 export const AUDIT_REHASH_RECORDS_MAX = 4096;
+
+/** Files that may be open: fewer are not enough for the hub itself and a few connections. */
+export const DESCRIPTORS_MIN = 64;
+/** With fewer left, new connections begin to be reset. */
+export const DESCRIPTORS_SPARE = 4;
 
 /** How long a process waits for another one that writes the store. */
 export const STORE_BUSY_MS_MAX = 5000;

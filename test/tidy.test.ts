@@ -36,8 +36,8 @@ const MAY_READ: Readonly<Record<string, readonly string[]>> = {
  */
 const MAY_ENTER: Readonly<Record<string, readonly string[]>> = {
   agent: ["warden/client/index.ts"],
-  hub: ["hal/linux/files/index.ts", "ota/trust/index.ts"],
-  build: ["hal/linux/files/index.ts", "ota/trust/index.ts"],
+  hub: ["hal/inspector.ts", "hal/linux/files/index.ts", "hal/output.ts", "ota/trust/index.ts"],
+  build: ["hal/inspector.ts", "hal/linux/files/index.ts", "hal/output.ts", "ota/trust/index.ts"],
 };
 const WORLD = [
   "fs",
@@ -79,7 +79,9 @@ const SAME_NAME_ALLOWED: Readonly<Record<string, string>> = {
 };
 
 const topOf = (path: string): string => path.split("/")[0] ?? "";
-const isFormat = (path: string): boolean => path.endsWith("/format.ts") || path.includes("/format/") || path === "hal/fault.ts";
+/** Formats, and what every program of ours needs. */
+const isFormat = (path: string): boolean =>
+  path.endsWith("/format.ts") || path.includes("/format/") || ["hal/fault.ts", "hal/line-pace.ts"].includes(path);
 const isMain = (path: string): boolean => path.endsWith("/main.ts");
 
 function offences(find: (source: Source) => readonly string[], among = all): readonly string[] {

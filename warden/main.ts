@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { createDamageLog, type DamageLog } from "../hal/damaged-files.ts";
 import { Fault } from "../hal/fault.ts";
+import { paceLines } from "../hal/line-pace.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
 import {
   connectChild,
@@ -56,7 +57,8 @@ import { openWarden } from "./warden.ts";
 const NAME = "sallyport-warden";
 const VERSION = "0.1.0";
 
-const say = journal(NAME);
+/** Agents, hubs and whoever plants files cause lines at will. [OPS-36] */
+const say = paceLines(journal(NAME));
 
 interface Settings {
   readonly config: WardenConfig;

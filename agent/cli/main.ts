@@ -4,6 +4,8 @@ import { randomBytes } from "node:crypto";
 import { closeSync, constants, existsSync, fstatSync, opendirSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { ignoreInspectorSignal } from "../../hal/inspector.ts";
+import { codeAtEnd, CommandOutput } from "../../hal/output.ts";
 import { NOTE_BYTES_MAX } from "../../warden/audit/format/index.ts";
 import { askLocal } from "../local/index.ts";
 import { readAnswerLine } from "./answer-line.ts";
@@ -32,6 +34,8 @@ function readRegular(path: string, bytesMax: number): Uint8Array | undefined {
     return bytes.subarray(0, length);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (error instanceof Error && "code" in error && (error.code === "ELOOP" || error.code === "ENXIO"))
+      throw new Fault("file.not-regular", `read "${path}": it is not a regular file; links are not followed`, { cause: error });
     throw asFault(error, "file.read-failed", `read "${path}"`);
   } finally {
     if (file !== undefined) closeSync(file);
@@ -80,16 +84,17 @@ function openEvidence(path: string, checkpointFiles: readonly string[]): Evidenc
   };
 }
 
-// EPIPE: the reader of the output, `head` for instance, has ended.
-process.stdout.on("error", () => process.exit());
+ignoreInspectorSignal();
+const outputs = { out: new CommandOutput(process.stdout), err: new CommandOutput(process.stderr) };
 
-process.exitCode = await runCommand(process.argv.slice(2), {
+const code = await runCommand(process.argv.slice(2), {
   ask: (socket, request) => askLocal(socket, request),
   evidence: openEvidence,
   file: readExisting,
   line: () => readAnswerLine(process.stdin),
   version: VERSION,
   id: () => `cli-${randomBytes(6).toString("hex")}`,
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  out: (text) => outputs.out.write(text),
+  err: (text) => outputs.err.write(text),
 });
+process.exitCode = await codeAtEnd("sallyport", code, outputs);

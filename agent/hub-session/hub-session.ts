@@ -213,8 +213,11 @@ class OpenHubSession implements HubSession {
 
   #handleMessages(): void {
     this.#tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => this.#uploader.answer(body));
-    this.#tunnel.onEveryMessage("operation", operationEnvelopeSchema, (message) =>
-      this.#responder.respond(this.#hubCertificate, message),
+    this.#tunnel.onEveryMessage(
+      "operation",
+      operationEnvelopeSchema,
+      (message) => this.#responder.respond(this.#hubCertificate, message),
+      (value, fault) => this.#responder.refuse(value, fault),
     );
     // [OTA-42] The hub only points at something. Signatures decide what it is.
     this.#tunnel.onMessage("policy", repositoryHintSchema, () => this.#releases.repositoryChanged());

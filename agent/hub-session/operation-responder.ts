@@ -1,7 +1,9 @@
 // The responder to the hub's operations: every message gets an answer. What was carried out is
 // answered through the spool, which survives a restart. Refusals and repeated answers, which the
 // hub can cause without end, are sent from memory. [OPS-6] [OPS-23] [TUN-8]
+import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { tryCheck } from "../../hal/format/schema.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { OperationAnswer } from "../operations/format.ts";
 import { answerId, FAULT_MESSAGE_CHARACTERS_MAX } from "../operations/index.ts";
@@ -31,6 +33,11 @@ export interface OperationResponder {
    * @throws Fault when the answer could not be spooled. The hub has got that fault as the answer.
    */
   respond(certificate: string | undefined, message: OperationEnvelope): Promise<void>;
+  /**
+   * Answers `fault` to a message without a valid envelope, if the id of its request can be read:
+   * without one nobody could tell what the answer belongs to.
+   */
+  refuse(message: unknown, fault: Fault): void;
 }
 
 export function createOperationResponder(options: OperationResponderOptions): OperationResponder {
@@ -65,6 +72,11 @@ class Responder implements OperationResponder {
       return;
     }
     await this.#publish(id, request, outcome);
+  }
+
+  refuse(message: unknown, { message: why }: Fault): void {
+    const request = tryCheck(v.object({ body: v.unknown() }), message)?.body;
+    if (answerId(request) !== "") this.#send(refusal(request, new Fault("operation.invalid", why)));
   }
 
   /** A programming error is answered like any other fault, and reported by the caller. */

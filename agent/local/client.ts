@@ -10,7 +10,7 @@ import {
   operationAnswerSchema,
   type OperationRequest,
 } from "../operations/format.ts";
-import { ANSWER_MS_MAX } from "./limits.ts";
+import { ANSWER_MS_MAX, CONNECTIONS_MAX } from "./limits.ts";
 
 /**
  * Asks the agent that listens on `path`.
@@ -38,9 +38,14 @@ export async function askLocal(path: string, request: OperationRequest, answerMs
   } finally {
     socket.destroy();
   }
-  throw new Fault(
+  throw closedFault(path);
+}
+
+function closedFault(path: string, options?: ErrorOptions): Fault {
+  return new Fault(
     "socket.unreachable",
-    `"${path}" was closed before it answered; the agent may be restarting or too many callers are connected: try again`,
+    `"${path}" was closed before it answered: ${CONNECTIONS_MAX} callers are connected already, or the agent restarts; try again in some seconds`,
+    options,
   );
 }
 
@@ -61,5 +66,7 @@ function reachFault(error: unknown, path: string): Fault {
       `no agent listens at "${path}"; is it running (systemctl status sallyport-agent), and is --socket right?`,
       { cause: error },
     );
+  // The agent has closed the connection before it could read the request.
+  if (code === "EPIPE" || code === "ECONNRESET") return closedFault(path, { cause: error });
   return asFault(error, "socket.unreachable", `ask the agent at "${path}"`);
 }

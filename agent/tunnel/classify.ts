@@ -1,6 +1,6 @@
 // The classification of connection errors: from error codes of OpenSSL and the kernel to Faults.
 import { Fault } from "../../hal/fault.ts";
-import { certificateVerdict, errorCode } from "../../provisioning/tls/index.ts";
+import { certificateVerdict, errorCode, tlsWords } from "../../provisioning/tls/index.ts";
 
 /** RFC 8446 section 6.2: the alerts with which a server refuses the client's certificate. */
 const REFUSED = /ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)/u;
@@ -17,7 +17,7 @@ export function connectFault(error: unknown, action: string): Fault {
   if (error instanceof Fault) return error;
   const verdict = certificateVerdict(error);
   if (verdict !== undefined) return new Fault(verdict.code, `${action}: ${verdict.words}`, { cause: error });
-  const message = error instanceof Error ? error.message : String(error);
+  const message = tlsWords(error);
   const code = errorCode(error);
   if (REFUSED.test(code))
     return new Fault("tunnel.refused", `${action}: the hub refuses this device's certificate (${message})`, { cause: error });

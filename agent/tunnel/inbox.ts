@@ -20,8 +20,14 @@ export interface Inbox {
   /**
    * As {@link on}, for a handler that gets every valid message, repeated ones included, however
    * many others are in progress. It bounds them itself, because it answers each. [OPS-6]
+   * @param refuse gets what is JSON and does not fit `schema`, before it is reported. [OPS-23]
    */
-  onEvery<S extends MessageSchema>(channel: DownChannel, schema: S, handle: (message: v.InferOutput<S>) => Promise<void>): void;
+  onEvery<S extends MessageSchema>(
+    channel: DownChannel,
+    schema: S,
+    handle: (message: v.InferOutput<S>) => Promise<void>,
+    refuse: (value: unknown, fault: Fault) => void,
+  ): void;
   /** Never throws. */
   take(topic: string, payload: Uint8Array): void;
 }
@@ -61,8 +67,13 @@ class MessageInbox implements Inbox {
     this.#readers.set(channel, { takesEvery: false, check: (payload) => checked(channel, schema, payload, handle) });
   }
 
-  onEvery<S extends MessageSchema>(channel: DownChannel, schema: S, handle: (message: v.InferOutput<S>) => Promise<void>): void {
-    this.#readers.set(channel, { takesEvery: true, check: (payload) => checked(channel, schema, payload, handle) });
+  onEvery<S extends MessageSchema>(
+    channel: DownChannel,
+    schema: S,
+    handle: (message: v.InferOutput<S>) => Promise<void>,
+    refuse: (value: unknown, fault: Fault) => void,
+  ): void {
+    this.#readers.set(channel, { takesEvery: true, check: (payload) => checked(channel, schema, payload, handle, refuse) });
   }
 
   take(topic: string, payload: Uint8Array): void {
@@ -124,9 +135,15 @@ function checked<S extends MessageSchema>(
   schema: S,
   payload: Uint8Array,
   handle: (message: v.InferOutput<S>) => void | Promise<void>,
+  refuse: (value: unknown, fault: Fault) => void = () => undefined,
 ): Checked {
   const what = `the message on "${channel}"`;
   const value = parseJson(payload, MESSAGE_BYTES_MAX, what, { valuesMax: REQUEST_VALUES_MAX });
-  const message = check(schema, value, what, "message.invalid");
-  return { id: message.id, run: () => handle(message) };
+  try {
+    const message = check(schema, value, what, "message.invalid");
+    return { id: message.id, run: () => handle(message) };
+  } catch (error) {
+    if (error instanceof Fault) refuse(value, error);
+    throw error;
+  }
 }

@@ -64,11 +64,15 @@ export interface Tunnel {
     schema: S,
     handle: (message: v.InferOutput<S>) => void | Promise<void>,
   ): void;
-  /** As {@link onMessage}, for a handler that gets every valid message and answers it. [OPS-6] */
+  /**
+   * As {@link onMessage}, for a handler that gets every valid message and answers it. [OPS-6]
+   * @param refuse gets what is JSON and does not fit `schema`. [OPS-23]
+   */
   onEveryMessage<S extends MessageSchema>(
     channel: DownChannel,
     schema: S,
     handle: (message: v.InferOutput<S>) => Promise<void>,
+    refuse: (value: unknown, fault: Fault) => void,
   ): void;
   status(): TunnelStatus;
   /**
@@ -185,8 +189,9 @@ class MqttTunnel implements Tunnel {
     channel: DownChannel,
     schema: S,
     handle: (message: v.InferOutput<S>) => Promise<void>,
+    refuse: (value: unknown, fault: Fault) => void,
   ): void {
-    this.#inbox.onEvery(channel, schema, handle);
+    this.#inbox.onEvery(channel, schema, handle, refuse);
   }
 
   status(): TunnelStatus {

@@ -119,7 +119,7 @@ async function installPrograms(base: Base, root: string, programs: string): Prom
   await rm(join(library, "sallyport-agent/serialport.arm64.node"), { force: true });
   await writeFileIn(
     join(root, "usr/bin/sallyport"),
-    '#!/bin/sh\nexec /usr/lib/sallyport/node /usr/lib/sallyport/sallyport/main.js "$@"\n',
+    '#!/bin/sh\nexec /usr/lib/sallyport/node --disable-sigusr1 /usr/lib/sallyport/sallyport/main.js "$@"\n',
     0o755,
   );
 }

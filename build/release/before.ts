@@ -68,7 +68,10 @@ export async function expectVouched(
       );
 }
 
-async function expectOwnRoot(layout: WorkshopLayout, ownRoot: string): Promise<void> {
+/**
+ * @throws Fault `release.conflict` for a directory that begins with another root; `usage.invalid`.
+ */
+export async function expectOwnRoot(layout: WorkshopLayout, ownRoot: string): Promise<void> {
   const own = await getFile(ownRoot, METADATA_BYTES_MAX);
   if (own === undefined) throw new Fault("usage.invalid", `--root "${ownRoot}": there is no such file`);
   const first = await getFile(metadataPath(layout, "root", 1), METADATA_BYTES_MAX);

@@ -1,5 +1,6 @@
 // Cutting an image into a store of chunks, with an index. A later release adds only the chunks that
 // changed. [OTA-30] [OTA-31]
+import { constants as fileConstants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -66,19 +67,32 @@ export async function chunkImage({ image, index, store, sizes = CHUNK_SIZES }: I
     addedBytes += stored;
     refs.push(ref);
     imageBytes += ref.length;
-    if (imageBytes > IMAGE_BYTES_MAX)
-      throw new Fault("index.invalid", `chunk "${image}": it has more than ${IMAGE_BYTES_MAX} bytes`);
+    if (imageBytes > IMAGE_BYTES_MAX) throw tooLarge(image);
   }
   await putFile(index, writeIndex(refs, sizes));
   return { imageBytes, chunks: refs.length, added, addedBytes };
 }
 
+/** [STA-32] O_NONBLOCK: a pipe that nobody writes to is not waited for. */
 async function openImage(path: string): Promise<FileHandle> {
   try {
-    return await open(path);
+    const file = await open(path, fileConstants.O_RDONLY | fileConstants.O_NONBLOCK);
+    try {
+      const facts = await file.stat();
+      if (!facts.isFile()) throw new Fault("file.not-regular", `read the image "${path}": it is not a regular file`);
+      if (facts.size > IMAGE_BYTES_MAX) throw tooLarge(path);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   } catch (error) {
     throw asFault(error, "file.read-failed", `read the image "${path}"`);
   }
+}
+
+function tooLarge(path: string): Fault {
+  return new Fault("index.invalid", `chunk "${path}": it has more than ${IMAGE_BYTES_MAX} bytes`);
 }
 
 async function fill(file: FileHandle, window: Buffer, position: number): Promise<number> {

@@ -5,12 +5,14 @@ import { Fault } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type TargetDescription } from "./add.ts";
+import { COUNTER_MAX } from "../../ota/trust/format/index.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { resolveRequest, signAnswer } from "./answer.ts";
 import { initialise } from "./init.ts";
 import { changeKeys, listKeys } from "./key-changes.ts";
 import { makeKeyFile } from "./keys.ts";
 import { checkPayload } from "./payload.ts";
+import { inLocked, places } from "./alone.ts";
 import { publish } from "./publish.ts";
 import { listWaiting, removeSigning, signChanges } from "./sign.ts";
 import { type Draft, findDraft, listDrafts, removeDraft } from "./staged.ts";
@@ -21,6 +23,11 @@ const VERSION = "sallyport-release/0.1.0";
 export interface ReleaseTerminal {
   out(text: string): void;
   err(text: string): void;
+  /**
+   * Resolves once all of the above has been written.
+   * @throws Fault `file.write-failed` when some of it is lost, so that nobody can have seen it.
+   */
+  shown(): Promise<void>;
   nowMs(): number;
   /** Asks the person at the terminal; undefined where there is none. */
   readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
@@ -96,7 +103,7 @@ const COMMANDS: readonly Command[] = [
   {
     name: "drafts",
     usage: "drafts DIR",
-    help: "Lists what was added and is not signed yet, with whom it would reach, drafted changes of keys, and how many signatures each role has that waits for more.",
+    help: "Lists what was added and is not signed yet and whom it would reach, drafted changes of keys, and how many signatures each role has that waits for more.",
     options: {},
     args: 1,
     run: async ([dir = ""], _options, nowMs) => {
@@ -230,6 +237,7 @@ async function answerRequest(file: string, options: Options, nowMs: number, term
   if (keyFile === undefined) throw new Fault("usage.invalid", "answer needs --key: the operator's key");
   const { request, subject } = await resolveRequest({ file, root: one("root"), repository: one("repository"), nowMs });
   for (const line of subject.lines) terminal.err(line);
+  await terminal.shown();
   if (subject.needsConsent && !options.has("yes")) {
     if (terminal.confirm === undefined)
       throw new Fault("usage.invalid", "answer: nobody can be asked here; read the above, then add --yes");
@@ -245,6 +253,7 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
   const terminal: ReleaseTerminal = {
     out: (text) => given.out(terminalText(text)),
     err: (text) => given.err(terminalText(text)),
+    shown: () => given.shown(),
     nowMs: () => given.nowMs(),
     confirm: given.confirm,
   };
@@ -270,7 +279,8 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
   }
   try {
     const { args, options } = parsed(command, argv.slice(1));
-    const { value, text, verbatim } = await command.run(args, options, terminal.nowMs(), terminal);
+    const alone = () => command.run(args, options, terminal.nowMs(), terminal);
+    const { value, text, verbatim } = await inLocked(places(command.name, args), alone);
     terminal.out(options.has("json") ? printableJson(value) : verbatim === true ? text : wrap(text, 2));
     return 0;
   } catch (error) {
@@ -374,7 +384,8 @@ function audienceOf(values: readonly string[]): NonNullable<TargetDescription["a
 function numberOf(options: Options, name: string): number | undefined {
   const text = options.get(name)?.[0];
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/u.test(text)) throw new Fault("usage.invalid", `--${name} must be a number from 1, got ${quoted(text)}`);
+  if (!/^[1-9]\d{0,9}$/u.test(text) || Number(text) > COUNTER_MAX)
+    throw new Fault("usage.invalid", `--${name} must be a number from 1 to ${COUNTER_MAX}, got ${quoted(text)}`);
   return Number(text);
 }
 

@@ -62,6 +62,7 @@ export function signed(draft: unknown, signers: readonly ReleaseSigner[]): Uint8
 }
 
 export function signaturesOf(draft: unknown, signers: readonly ReleaseSigner[]): readonly Signature[] {
+  if (signers.length === 0) return [];
   const message = canonicalBytes(draft);
   return signers.map(({ id, privateKey }) => ({ keyid: id, sig: signatureOf(message, privateKey) }));
 }

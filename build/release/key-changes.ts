@@ -12,7 +12,7 @@ import { delegatedAuthority, type SigningAuthority, topLevelAuthority } from "./
 import type { RootDraft, TargetsDraft } from "./drafts.ts";
 import { getFile, putFile } from "./files.ts";
 import { keyChangesPath, layoutOf, type WorkshopLayout } from "./layout.ts";
-import { KEY_BYTES_MAX, METADATA_BYTES_MAX, ROLE_KEYS_MAX } from "./limits.ts";
+import { KEY_BYTES_MAX, KEY_CHANGES_BYTES_MAX, ROLE_KEYS_MAX } from "./limits.ts";
 import { readRepository, type ReleaseRepository } from "./repository.ts";
 import { removeStaged } from "./staged.ts";
 
@@ -36,8 +36,8 @@ export interface RoleKeys {
 /** @throws Fault `release.store-failed`, `trust.invalid`. */
 export async function readKeyChanges(layout: WorkshopLayout): Promise<KeyChanges> {
   const path = keyChangesPath(layout);
-  const bytes = await getFile(path, METADATA_BYTES_MAX);
-  return bytes === undefined ? {} : check(changesSchema, parseJson(bytes, METADATA_BYTES_MAX, path), path, "trust.invalid");
+  const bytes = await getFile(path, KEY_CHANGES_BYTES_MAX);
+  return bytes === undefined ? {} : check(changesSchema, parseJson(bytes, KEY_CHANGES_BYTES_MAX, path), path, "trust.invalid");
 }
 
 /** The keys of every role as they are in force. @throws Fault `release.*`, `trust.invalid`. */
@@ -154,7 +154,8 @@ async function publicKeyIn(text: string): Promise<KeyObject> {
   try {
     return pem === undefined ? createPublicKey({ key: der, format: "der", type: "spki" }) : createPublicKey(Buffer.from(pem));
   } catch (error) {
-    throw new Fault("usage.invalid", `--key "${text}": expected a public key, as sallyport-release keygen prints it`, {
+    const given = isBase64 ? quoted(text) : `"${text}"`;
+    throw new Fault("usage.invalid", `--key ${given}: expected a public key, as sallyport-release keygen prints it`, {
       cause: error,
     });
   }

@@ -14,6 +14,8 @@ export const KEY_BYTES_MAX = 16_384;
 export const ROOTS_MAX = 1_024;
 /** Keys of a role, as many as a device reads. [OTA-9] */
 export const ROLE_KEYS_MAX = 64;
+/** Drafted changes of keys: of each role as many as it may have. */
+export const KEY_CHANGES_BYTES_MAX = 262_144;
 /** How far the clocks of two machines may differ on which one draft is signed. */
 export const SIGNING_CLOCK_MS_MAX = 86_400_000;
 /** `sign --renew` renews what expires within this time. */

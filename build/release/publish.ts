@@ -85,7 +85,7 @@ async function expectNoDrafts(directory: string, nowMs: number): Promise<void> {
   const names = [...drafts, ...changes];
   const are = names.length === 1 ? "is a draft" : "are drafts";
   const why = [
-    ...(names.length === 0 ? [] : [`${names.join(", ")} ${are} that nobody has signed, or too few`]),
+    ...(names.length === 0 ? [] : [`${names.join(", ")} ${are} without enough signatures`]),
     ...(waiting.length === 0 ? [] : [`signatures are missing: ${waiting.join("; ")}`]),
   ];
   if (why.length > 0)

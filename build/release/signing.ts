@@ -6,7 +6,6 @@ import { isDeepStrictEqual } from "node:util";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { check, tryCheck } from "../../hal/format/schema.ts";
-import { canonicalBytes } from "../../ota/trust/format/index.ts";
 import { type Envelope, parseEnvelope, type Signature } from "../../ota/trust/format/metadata.ts";
 import { momentMs, momentSchema, momentText } from "../../ota/trust/format/moment.ts";
 import { countingKeyIds } from "../../ota/trust/index.ts";
@@ -119,7 +118,7 @@ export class Signing {
 
   #broughtFor(draft: MetadataDraft, authorities: readonly SigningAuthority[]): readonly Signature[] {
     return this.#brought.flatMap(({ file, envelope }) => {
-      if (!Buffer.from(canonicalBytes(envelope.signed)).equals(canonicalBytes(draft))) return [];
+      if (!isDeepStrictEqual(envelope.signed, draft)) return []; // ends at the first difference
       const signatures = counting({ signed: draft, signatures: envelope.signatures }, authorities);
       if (signatures.length > 0) this.#usedFiles.add(file);
       return signatures;
@@ -174,9 +173,9 @@ function datesIn({ signed }: Envelope): { readonly expires: string; readonly sig
   return { expires, ...(signedAt === undefined ? {} : { signedAt }) };
 }
 
-function undated(signed: unknown): string {
+function undated(signed: unknown): object {
   const { expires: _expires, signedAt: _signedAt, ...content } = check(v.looseObject({}), signed, "draft", "trust.invalid");
-  return Buffer.from(canonicalBytes(content)).toString();
+  return content;
 }
 
 /** The signatures that count for any of the authorities. */

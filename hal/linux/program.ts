@@ -3,6 +3,8 @@
 import { parseArgs } from "node:util";
 import { asFault, Fault } from "../fault.ts";
 import { argumentErrorText, printable, printableJson } from "../format/text.ts";
+import { ignoreInspectorSignal } from "../inspector.ts";
+import { codeAtEnd, CommandOutput, lossNotice, ServiceLines } from "../output.ts";
 import { readConfigFile } from "./files/index.ts";
 
 /** systemd splits lines above 48 KiB (journald.conf(5), LineMax); a stack has a few KiB. */
@@ -48,9 +50,11 @@ type Command = "help" | "version" | { readonly file: string; readonly checkOnly:
  * even when something was left open. [OPS-12]
  */
 export async function runMain(program: Program, limits: EndLimits = END_LIMITS): Promise<void> {
+  ignoreInspectorSignal();
   const log = journal(program.name);
   try {
-    await run(program, () => stopSignal(log, limits.stopMsMax));
+    const text = await run(program, () => stopSignal(log, limits.stopMsMax));
+    if (text !== undefined) process.exitCode = await print(program.name, text);
   } catch (error) {
     const fault = asFault(error, "assert.broken", "run");
     log(`${fault.code}: ${fault.message}`);
@@ -71,10 +75,11 @@ function exitAfter(delayMs: number, before: () => void): void {
 /**
  * @returns a function that writes one line an event to stderr. The journal adds the time.
  *   Characters that a terminal could act on are replaced, because parts of a line may come from
- *   outside.
+ *   outside. A line that cannot be written is counted, and ends nothing. [OPS-32]
  */
 export function journal(name: string): (line: string) => void {
-  return (line) => void process.stderr.write(`${name}: ${printable(line, JOURNAL_LINE_UNITS_MAX)}\n`);
+  const lines = new ServiceLines(process.stderr, lossNotice(name));
+  return (line) => lines.write(`${name}: ${printable(line, JOURNAL_LINE_UNITS_MAX)}`);
 }
 
 /** @returns the reason of `stop`, once it aborts. */
@@ -98,12 +103,24 @@ export async function requiredConfigFile(path: string, bytesMax: number, what: s
   return bytes;
 }
 
-async function run({ name, version, purpose, configFile, check, live }: Program, stopSignalOf: () => AbortSignal): Promise<void> {
+/** @returns what to print, where the command line asks for a text only. */
+async function run(
+  { name, version, purpose, configFile, check, live }: Program,
+  stopSignalOf: () => AbortSignal,
+): Promise<string | undefined> {
   const command = parseCommand(process.argv.slice(2), configFile);
-  if (command === "help") process.stdout.write(usageText(name, purpose, configFile));
-  else if (command === "version") process.stdout.write(`${name}/${version}\n`);
-  else if (command.checkOnly) process.stdout.write(`"${command.file}" is valid: ${printableJson(await check(command.file))}\n`);
-  else await live(command.file, stopSignalOf());
+  if (command === "help") return usageText(name, purpose, configFile);
+  if (command === "version") return `${name}/${version}\n`;
+  if (command.checkOnly) return `"${command.file}" is valid: ${printableJson(await check(command.file))}\n`;
+  await live(command.file, stopSignalOf());
+  return undefined;
+}
+
+/** @returns the exit code, which tells whether the text was written. [OPS-33] */
+async function print(name: string, text: string): Promise<number> {
+  const outputs = { out: new CommandOutput(process.stdout), err: new CommandOutput(process.stderr) };
+  outputs.out.write(text);
+  return codeAtEnd(name, 0, outputs);
 }
 
 /**

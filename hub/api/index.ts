@@ -2,7 +2,8 @@
 // but does not require one: each route checks it.
 import { createServer } from "node:https";
 import type { X509Certificate } from "node:crypto";
-import fastify, { type FastifyInstance } from "fastify";
+import type { Socket } from "node:net";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { KeyAndCertificate, NoteSigner } from "../authority/index.ts";
@@ -23,6 +24,7 @@ import {
 } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
+import type { Trouble } from "../troubles.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import { estRoutes } from "./est.ts";
 import { createRequesterOf, type Requesting } from "./requester.ts";
@@ -43,6 +45,8 @@ export interface ApiOptions {
   readonly repository: string;
   /** A reader that takes nothing of an answer for so long is cut off. */
   readonly progressMs?: number;
+  /** What is wrong with the hub at this time. */
+  readonly troubles: () => readonly Trouble[];
   /** Faults of the hub itself. */
   readonly onFault: (fault: Fault) => void;
 }
@@ -75,16 +79,24 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),
   });
   https.keepAliveTimeout = 5000;
+  const requesterOf = createRequesterOf(context.issuer.certificate);
+  const crowded = paceOf(requesterOf, context.journal);
   const server: FastifyInstance = fastify({
     bodyLimit: HTTP_BODY_BYTES_MAX,
     forceCloseConnections: true,
     serverFactory: (handler) => https.on("request", handler),
+    clientErrorHandler: answerUnreadable,
+    // A URL that cannot be decoded reaches neither a route nor a hook.
+    frameworkErrors: (_error, request, reply) => {
+      if (!crowded(request, reply)) textError(reply, 400, "the URL cannot be decoded; a % must begin two hex digits of UTF-8");
+    },
   });
   setBodyParsers(server);
   setErrorHandlers(server, onFault);
-  const requesterOf = createRequesterOf(context.issuer.certificate);
-  setPace(server, requesterOf, context.journal);
-  server.get("/healthz", (_request, reply) => textError(reply, 200, "ok"));
+  server.addHook("onRequest", (request, reply, done) => {
+    if (!crowded(request, reply)) done();
+  });
+  server.get("/healthz", (_request, reply) => health(reply, options.troubles()));
   estRoutes(server, options);
   timeRoute(server, options.time);
   repositoryRoutes(server, {
@@ -108,19 +120,49 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   };
 }
 
-/** [TUN-25] Files of the repository have a pace of their own: a release has thousands of chunks. */
-function setPace(server: FastifyInstance, requesterOf: (request: Requesting) => string, journal: JournalWriter): void {
+/** [STA-40] Anybody may ask, so the answer names the kind of trouble and no paths. */
+function health(reply: FastifyReply, troubles: readonly Trouble[]): FastifyReply {
+  if (troubles.length === 0) return textError(reply, 200, "ok");
+  const codes = troubles.map(({ kind, code }) => `${kind}: ${code}`).join(", ");
+  return textError(reply, 503, `trouble: ${codes}; sallyport-hub alerts says more`);
+}
+
+/**
+ * [TUN-25] Files of the repository have a pace of their own: a release has thousands of chunks.
+ * @returns a function that refuses a request beyond its pace, and returns true then.
+ */
+function paceOf(
+  requesterOf: (request: Requesting) => string,
+  journal: JournalWriter,
+): (request: FastifyRequest, reply: FastifyReply) => boolean {
   const requests = new Pace({ burst: HTTP_REQUESTS_BURST, perSecond: HTTP_REQUESTS_PER_S });
   const files = new Pace({ burst: REPOSITORY_REQUESTS_BURST, perSecond: REPOSITORY_REQUESTS_PER_S });
-  server.addHook("onRequest", (request, reply, done) => {
+  return (request, reply) => {
     const requester = requesterOf(request);
     const isFile = request.url.startsWith(`${REPOSITORY_PREFIX}/`);
-    if ((isFile ? files : requests).take(requester)) return done();
+    if ((isFile ? files : requests).take(requester)) return false;
     journal("connection.crowded", undefined, { service: "est", over: isFile ? "files" : "requests", from: requester });
     reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
-    return textError(reply, 503, "too many requests from this device or address; try again later");
-  });
+    textError(reply, 503, "too many requests from this device or address; try again later");
+    return true;
+  };
 }
+
+/** What is no HTTP request, or none in time: the connection ends with one line that says so. */
+function answerUnreadable(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (socket.writable) {
+    const [status, text] = UNREADABLE[error.code ?? ""] ?? ["400 Bad Request", "this is no HTTP request that can be read"];
+    const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8`;
+    socket.write(`${head}\r\nContent-Length: ${text.length + 1}\r\n\r\n${text}\n`);
+  }
+  socket.destroy();
+}
+
+/** By Node's code. */
+const UNREADABLE: Readonly<Record<string, readonly [status: string, text: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", `the request was not complete within ${HTTP_REQUEST_MS_MAX / 1000} s`],
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the header of the request is too large"],
+};
 
 /** Bodies stay bytes: each route checks its own and explains what it expects. */
 function setBodyParsers(server: FastifyInstance): void {
@@ -144,6 +186,11 @@ function setErrorHandlers(server: FastifyInstance, onFault: (fault: Fault) => vo
     if (status === 415)
       return textError(reply, 415, "expected Content-Type: application/pkcs10 (EST) or application/json (time)");
     if (status !== undefined && status >= 400 && status < 500) return textError(reply, status, "the request could not be read");
+    if (isOutOfFiles(error)) {
+      // The operator is told once, not at every request.
+      reply.header("retry-after", String(HTTP_BUSY_RETRY_S));
+      return textError(reply, 503, "the hub has too many files open; try again later");
+    }
     const fault = asFault(error, "hub.store-failed", "answer a request");
     onFault(fault);
     // [TUN-27] The device asks again: then the disk may have room, or the store's thread runs.
@@ -155,6 +202,10 @@ function setErrorHandlers(server: FastifyInstance, onFault: (fault: Fault) => vo
       );
     return textError(reply, 500, "the hub failed; its operator finds the reason in the hub's output");
   });
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EMFILE" || error.code === "ENFILE");
 }
 
 /** @returns the status of one of Fastify's own errors. */

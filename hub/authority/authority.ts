@@ -5,7 +5,7 @@ import { check } from "../../hal/format/schema.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { HUB_ANCHORS_BYTES_MAX, type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { parseSettings, requireStateFile, type Settings, STATE_FILES, writeStateFile } from "../state/index.ts";
-import { isServerDue, type Issuer, type KeyAndCertificate, createIssuer } from "./issuer.ts";
+import { clockFault, isServerDue, type Issuer, type KeyAndCertificate, createIssuer, validityOf } from "./issuer.ts";
 import { type NoteSigner, createTimeSigner, createWitnessSigner } from "./signers.ts";
 
 export interface Authority {
@@ -17,12 +17,14 @@ export interface Authority {
   /** What the hub's servers present. */
   readonly server: KeyAndCertificate;
   /**
-   * Issues a new server certificate when it is due. Only the running hub, which holds the state
-   * lock, may call this.
+   * Issues a new server certificate when it is due and the authority is valid. Only the running
+   * hub, which holds the state lock, may call this.
    * @returns it, or undefined while the old one is good.
    * @throws Fault `file.write-failed`.
    */
   renewServer(nowMs: number): Promise<KeyAndCertificate | undefined>;
+  /** [STA-40] What is wrong with the dates of the authority and of the server certificate. */
+  clockFault(nowMs: number): Fault | undefined;
 }
 
 /** @throws Fault `hub.not-initialised`, `hub.key-unusable`; as {@link requireStateFile}. */
@@ -50,13 +52,16 @@ export function loadAuthority(state: string): Authority {
       return server;
     },
     renewServer: async (nowMs) => {
-      if (isUsable(server, nowMs)) return undefined;
-      const next = issuer.issueServer(settings.hosts, Date.now());
+      if (isUsable(server, nowMs, issuer) || clockFault(nowMs, "authority", issuer.validity) !== undefined) return undefined;
+      const next = issuer.issueServer(settings.hosts, nowMs);
       await writeStateFile(state, STATE_FILES.serverKey, next.keyPem);
       await writeStateFile(state, STATE_FILES.server, next.certificatePem);
       server = next;
       return next;
     },
+    clockFault: (nowMs) =>
+      clockFault(nowMs, "authority", issuer.validity) ??
+      clockFault(nowMs, "server certificate", validityOf(server.certificatePem)),
   };
 }
 
@@ -92,9 +97,9 @@ function usable<T>(files: string, open: () => T): T {
  * crash between the writes leaves a key without its certificate. Damaged ones are made anew.
  * [STA-4]
  */
-function isUsable({ keyPem, certificatePem }: KeyAndCertificate, nowMs: number): boolean {
+function isUsable({ keyPem, certificatePem }: KeyAndCertificate, nowMs: number, { validity }: Issuer): boolean {
   try {
-    if (isServerDue(certificatePem, nowMs)) return false;
+    if (isServerDue(certificatePem, nowMs, validity.toMs)) return false;
     return new X509Certificate(certificatePem).checkPrivateKey(createPrivateKey(keyPem));
   } catch {
     return false;

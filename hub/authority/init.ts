@@ -7,6 +7,7 @@ import {
   CERTIFICATE_LIFE_MS_DEFAULT,
   CERTIFICATE_LIFE_MS_MIN,
   formatSettings,
+  lockState,
   makeStateDirectory,
   readStateFile,
   settingsSchema,
@@ -40,11 +41,7 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
   const { state, name, hosts, estPort = EST_PORT_DEFAULT, mqttPort = MQTT_PORT_DEFAULT } = options;
   const certificateLifeMs = options.certificateLifeMs ?? CERTIFICATE_LIFE_MS_DEFAULT;
   const settings = check(settingsSchema, { v: 1, hosts, certificateLifeMs }, "the hub's settings", "config.invalid");
-  if (readStateFile(state, STATE_FILES.anchors) !== undefined)
-    throw new Fault(
-      "hub.already-initialised",
-      `make a hub in "${state}": there is one already; choose another directory, or move that one away`,
-    );
+  expectNoHub(state);
 
   const nowMs = Date.now();
   const authority = makeAuthority(name, nowMs);
@@ -68,15 +65,30 @@ export async function initHub(options: InitOptions, ops?: FileOps): Promise<HubA
   );
 
   await makeStateDirectory(state);
-  await writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem, ops);
-  await writeStateFile(state, STATE_FILES.authority, authority.certificatePem, ops);
-  await writeStateFile(state, STATE_FILES.serverKey, server.keyPem, ops);
-  await writeStateFile(state, STATE_FILES.server, server.certificatePem, ops);
-  await writeStateFile(state, STATE_FILES.timeKey, timeKey, ops);
-  await writeStateFile(state, STATE_FILES.witnessKey, witnessKey, ops);
-  await writeStateFile(state, STATE_FILES.settings, formatSettings(settings), ops);
-  await writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`, ops);
+  // [STA-41] Two at once would mix their keys.
+  const lock = await lockState(state);
+  try {
+    expectNoHub(state);
+    await writeStateFile(state, STATE_FILES.authorityKey, authority.keyPem, ops);
+    await writeStateFile(state, STATE_FILES.authority, authority.certificatePem, ops);
+    await writeStateFile(state, STATE_FILES.serverKey, server.keyPem, ops);
+    await writeStateFile(state, STATE_FILES.server, server.certificatePem, ops);
+    await writeStateFile(state, STATE_FILES.timeKey, timeKey, ops);
+    await writeStateFile(state, STATE_FILES.witnessKey, witnessKey, ops);
+    await writeStateFile(state, STATE_FILES.settings, formatSettings(settings), ops);
+    await writeStateFile(state, STATE_FILES.anchors, `${JSON.stringify(anchors, undefined, 2)}\n`, ops);
+  } finally {
+    lock.release();
+  }
   return anchors;
+}
+
+function expectNoHub(state: string): void {
+  if (readStateFile(state, STATE_FILES.anchors) === undefined) return;
+  throw new Fault(
+    "hub.already-initialised",
+    `make a hub in "${state}": there is one already; choose another directory, or move that one away`,
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 // The certificate authority: issues device and server certificates under the hub's own root.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
 import { der } from "../../provisioning/x509/format/index.ts";
 import type { CertificateRequest } from "../../provisioning/x509/format/index.ts";
 import type { IssuedCertificate } from "../store/index.ts";
@@ -18,10 +19,14 @@ const SERVER_RENEW_LEFT_RATIO = 1 / 3;
 export interface Issuer {
   readonly certificate: X509Certificate;
   readonly authorityPem: string;
+  /** Unix milliseconds. No certificate begins before or ends after it. */
+  readonly validity: { readonly fromMs: number; readonly toMs: number };
   /**
    * For an approved device: subject and names come from its request, everything else from the hub.
+   * @throws Fault `hub.clock-wrong` outside of the authority's own validity. [STA-40]
    */
   issueDevice(request: CertificateRequest, nowMs: number, lifeMs: number): Omit<IssuedCertificate, "revokedAtMs">;
+  /** @throws Fault `hub.clock-wrong` outside of the authority's own validity. [STA-40] */
   issueServer(hosts: readonly string[], nowMs: number): KeyAndCertificate;
 }
 
@@ -55,14 +60,22 @@ export function createIssuer(name: string, authority: KeyAndCertificate): Issuer
   const key = createPrivateKey(authority.keyPem);
   const certificate = new X509Certificate(authority.certificatePem);
   const issuerPublicKey = certificate.publicKey.export({ format: "der", type: "spki" });
-  const endMs = certificate.validToDate.getTime();
+  const validity = { fromMs: certificate.validFromDate.getTime(), toMs: certificate.validToDate.getTime() };
+  const datesOf = (nowMs: number, lifeMs: number): Pick<IssuedCertificate, "notBeforeMs" | "notAfterMs"> => {
+    const fault = clockFault(nowMs, "authority", validity);
+    if (fault !== undefined) throw fault;
+    return {
+      notBeforeMs: wholeSeconds(Math.max(nowMs - BACKDATED_MS, validity.fromMs)),
+      notAfterMs: wholeSeconds(Math.min(nowMs + lifeMs, validity.toMs)),
+    };
+  };
   const common = { issuer: authorityName(name), issuerPublicKey };
   return {
     certificate,
     authorityPem: authority.certificatePem,
+    validity,
     issueDevice: (request, nowMs, lifeMs) => {
-      const notBeforeMs = wholeSeconds(nowMs - BACKDATED_MS);
-      const notAfterMs = wholeSeconds(Math.min(nowMs + lifeMs, endMs));
+      const { notBeforeMs, notAfterMs } = datesOf(nowMs, lifeMs);
       const { publicKey } = request;
       const names = request.uris.map((uri) => uriName(uri));
       const issued = issue(
@@ -79,8 +92,7 @@ export function createIssuer(name: string, authority: KeyAndCertificate): Issuer
           ...common,
           subject: distinguishedName({ oid: OID.commonName, value: der.utf8String(host.slice(0, 64)) }),
           publicKey,
-          notBeforeMs: nowMs - BACKDATED_MS,
-          notAfterMs: Math.min(nowMs + SERVER_LIFE_MS, endMs),
+          ...datesOf(nowMs, SERVER_LIFE_MS),
           kind: "server",
           names: hosts.map((each) => hostName(each)),
         },
@@ -91,11 +103,38 @@ export function createIssuer(name: string, authority: KeyAndCertificate): Issuer
   };
 }
 
-/** Whether the hub's own certificate is due for renewal. */
-export function isServerDue(certificatePem: string, nowMs: number): boolean {
-  const certificate = new X509Certificate(certificatePem);
-  const [startMs, endMs] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+/**
+ * [STA-40] @returns why the clock cannot be right, or a certificate has to be replaced; undefined
+ *   within its validity.
+ */
+export function clockFault(
+  nowMs: number,
+  what: "authority" | "server certificate",
+  { fromMs, toMs }: Issuer["validity"],
+): Fault | undefined {
+  if (nowMs >= fromMs && nowMs < toMs) return undefined;
+  const is = nowMs < fromMs ? `begins at ${iso(fromMs)}` : `ended at ${iso(toMs)}`;
+  const remedy =
+    what === "authority"
+      ? "no certificate is issued; set the clock, and if it is right, devices need the anchors of a new hub (sallyport-hub init)"
+      : "devices refuse the hub; set the clock, and if it is right, find out why the certificate could not be renewed";
+  return new Fault("hub.clock-wrong", `the clock says ${iso(nowMs)}, but the hub's ${what} ${is}: ${remedy}`);
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** Whether the hub's own certificate is due for renewal, and another one would end later. */
+export function isServerDue(certificatePem: string, nowMs: number, latestMs: number): boolean {
+  const { fromMs: startMs, toMs: endMs } = validityOf(certificatePem);
+  if (nowMs >= startMs && nowMs < endMs && endMs >= latestMs) return false;
   return nowMs < startMs || endMs - nowMs < (endMs - startMs) * SERVER_RENEW_LEFT_RATIO;
+}
+
+export function validityOf(certificatePem: string): Issuer["validity"] {
+  const certificate = new X509Certificate(certificatePem);
+  return { fromMs: certificate.validFromDate.getTime(), toMs: certificate.validToDate.getTime() };
 }
 
 function authorityName(name: string): der.Value {

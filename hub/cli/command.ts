@@ -9,6 +9,11 @@ export interface HubTerminal {
   out(text: string): void;
   /** Prints a message, which may be wrapped. */
   err(text: string): void;
+  /**
+   * Resolves once all of the above has been written.
+   * @throws Fault `file.write-failed` when some of it is lost, so that nobody can have seen it.
+   */
+  shown(): Promise<void>;
   /** Asks the person at the terminal for a line; undefined where there is none. */
   readonly ask?: ((question: string) => Promise<string>) | undefined;
   /** Aborts on SIGTERM or SIGINT. */

@@ -5,7 +5,7 @@ import { printableJson } from "../../hal/format/text.ts";
 import { adopt, approve, auditKeyFingerprint, deny, forget, proposedRequest, revoke } from "../devices/index.ts";
 import type { Device } from "../store/index.ts";
 import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { changeLines, deviceLines } from "./render.ts";
+import { boundLines, changeLines, deviceLines } from "./render.ts";
 import { deviceIdOf, fingerprintOf, type Opened, operator, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
@@ -45,17 +45,34 @@ export const devicesApprove = decision({
     if (fingerprint === undefined) return [];
     const text = given.optionalText("audit-key");
     const named = text === undefined ? undefined : fingerprintOf(text, "--audit-key");
-    if (!given.flag("changed")) return [await approve(opened, id, fingerprint, operator(), named)];
-    const known = await opened.store.devices.find(id, fingerprint);
-    const proposed = known && proposedRequest(known);
-    if (known !== undefined && proposed !== undefined) terminal.err(changeLines(known, proposed));
-    const isAsked = named === undefined && proposed !== undefined && proposed.auditKey !== known?.auditKey;
-    const typed = isAsked ? await terminal.ask?.("Fingerprint of the new audit key, from the device's console: ") : undefined;
-    return [
-      await adopt(opened, id, fingerprint, operator(), typed === undefined ? named : fingerprintOf(typed, "the audit key")),
-    ];
+    if (given.flag("changed")) return [await approveChange(opened, { id, fingerprint }, named, terminal)];
+    const device = await approve(opened, id, fingerprint, operator(), named);
+    // [ID-31] What was bound, which may be newer than the operator's list.
+    terminal.err(boundLines(device).join("\n"));
+    if (named === undefined && device.auditKey !== undefined)
+      terminal.err(
+        "Its audit key was not compared. If the device's console shows another one, run sallyport-hub devices revoke; --audit-key compares it.",
+      );
+    return [device];
   },
 });
+
+/** [ID-31] Accepts the request that it shows, and no later one. */
+async function approveChange(
+  opened: Opened,
+  { id, fingerprint }: Pick<Device, "id" | "fingerprint">,
+  named: Fingerprint | undefined,
+  terminal: HubTerminal,
+): Promise<Device> {
+  const known = await opened.store.devices.find(id, fingerprint);
+  const proposed = known && proposedRequest(known);
+  if (known !== undefined && proposed !== undefined) terminal.err(changeLines(known, proposed));
+  const isAsked = named === undefined && proposed !== undefined && proposed.auditKey !== known?.auditKey;
+  const typed = isAsked ? await terminal.ask?.("Fingerprint of the new audit key, from the device's console: ") : undefined;
+  await terminal.shown();
+  const shown = known ?? { id, fingerprint, csr: new Uint8Array(), proposed: undefined };
+  return adopt(opened, shown, operator(), typed === undefined ? named : fingerprintOf(typed, "the audit key"));
+}
 
 export const devicesDeny = decision({
   name: "devices deny",

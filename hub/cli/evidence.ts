@@ -35,6 +35,7 @@ export async function showAndAsk(
     nowMs: Date.now(),
   });
   for (const line of lines) terminal.err(line);
+  await terminal.shown();
   if (!needsConsent || given.flag("yes")) return;
   if (terminal.ask === undefined)
     throw new Fault("usage.invalid", `sign "${request.verb}": nobody can be asked here; read the above, then add --yes`);

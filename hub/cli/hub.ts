@@ -4,13 +4,21 @@ import { printableJson, quoted } from "../../hal/format/text.ts";
 import { Fault } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
 import { initHub, readAnchors } from "../authority/index.ts";
+import { descriptorAdvice, descriptorLimit } from "../descriptors.ts";
+import { paceLines } from "../../hal/line-pace.ts";
 import { startHub } from "../hub.ts";
 import { isReport, type JournalEntry } from "../store/index.ts";
+import { readTroubles, type Trouble, type TroubleKind, troubleText } from "../troubles.ts";
 import { TLS_VERSIONS, type ServerTlsVersion } from "../tls.ts";
 import { type HubCommand, COUNT_OPTION, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { journalLine } from "./render.ts";
+import { journalLine, printed } from "./render.ts";
 import { stateOf, withState } from "./state.ts";
 
+/** What a trouble means for the devices. */
+const MEANING: Readonly<Record<TroubleKind, string>> = {
+  store: "; until then messages are not acknowledged, and devices keep them and send them again",
+  clock: "",
+};
 const SHOWN_MAX = 100_000;
 const SHOWN_DEFAULT = 50;
 const PORTS = {
@@ -92,13 +100,22 @@ export const serve: HubCommand = {
         ? printableJson(ready)
         : `hub "${hub.anchors.name}" serves EST on ${listen}:${hub.estPort} and MQTT on ${listen}:${hub.mqttPort} (pid ${process.pid})`,
     );
-    hub.events.on("journal", (entry) => {
-      if (!isPowerOfTen(entry.times)) return;
+    const advice = descriptorAdvice(await descriptorLimit());
+    if (advice !== undefined) terminal.err(`sallyport-hub: ${advice}`);
+    hub.events.on("journal", (entry, before) => {
+      if (!isPrinted(entry.times, before)) return;
       terminal.out(
         json ? printableJson({ ...entry, ...claimOf(entry), event: "journal", name: entry.event }) : journalLine(entry),
       );
     });
-    hub.events.on("fault", (fault) => terminal.err(`sallyport-hub: ${fault.code}: ${fault.message}`));
+    const say = paceLines((line) => terminal.err(`sallyport-hub: ${line}`));
+    hub.events.on("fault", (fault) => say(`${fault.code}: ${fault.message}`));
+    const sayTrouble = ({ kind, code, message }: Trouble): void => say(`${code}: ${message}${MEANING[kind]}`);
+    for (const trouble of hub.troubles()) sayTrouble(trouble);
+    hub.events.on("trouble", sayTrouble);
+    hub.events.on("troubleOver", ({ code, kind }) =>
+      say(`${code}: this is over, the hub has no trouble with its ${kind} any more`),
+    );
     if (!terminal.stop.aborted) await once(terminal.stop, "abort");
     await hub.stop();
     return 0;
@@ -125,13 +142,15 @@ export const alerts: HubCommand = {
   args: [],
   run: async (given, terminal) =>
     withState(given, async ({ store }) => {
+      const json = given.flag("json");
+      const troubles = readTroubles(stateOf(given));
       const entries = await store.journal.tail(
         given.number("count", 1, SHOWN_MAX) ?? SHOWN_DEFAULT,
         given.flag("all") ? "info" : "alert",
       );
-      for (const entry of entries)
-        terminal.out(given.flag("json") ? printableJson({ ...entry, ...claimOf(entry) }) : journalLine(entry));
-      if (entries.length === 0 && !given.flag("json")) terminal.out("none");
+      for (const trouble of troubles) terminal.out(json ? printableJson({ trouble }) : printed(troubleText(trouble)));
+      for (const entry of entries) terminal.out(json ? printableJson({ ...entry, ...claimOf(entry) }) : journalLine(entry));
+      if (entries.length + troubles.length === 0 && !json) terminal.out("none");
       return 0;
     }),
 };
@@ -149,8 +168,9 @@ function claimOf({ event }: JournalEntry): { readonly saidBy?: "agent" } {
 }
 
 /**
- * A repeated entry is printed at its 1st, 10th and 100th time, so that no stranger fills the log.
+ * [OPS-35] A new entry is printed, and a repeated one when its count has reached another power of
+ * ten, so that nobody fills the log.
  */
-function isPowerOfTen(times: number): boolean {
-  return /^10*$/u.test(String(times));
+function isPrinted(times: number, before: number): boolean {
+  return before === 0 || String(times).length > String(before).length;
 }

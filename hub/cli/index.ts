@@ -45,6 +45,7 @@ export async function run(argv: readonly string[], given: HubTerminal): Promise<
   const terminal: HubTerminal = {
     out: (text) => given.out(terminalText(text)),
     err: (text) => given.err(terminalText(text)),
+    shown: () => given.shown(),
     ask: given.ask,
     stop: given.stop,
   };

@@ -1,7 +1,7 @@
 // `sallyport-hub keygen`, `answer`: operators' keys, and the answer to a device that can ask only
 // on its console. [CON-4]
 import * as v from "valibot";
-import { Fault } from "../../hal/fault.ts";
+import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 import { printableJson } from "../../hal/format/text.ts";
@@ -22,12 +22,21 @@ export const keygen: HubCommand = {
   args: ["FILE"],
   run: async (given, terminal) => {
     const file = given.arg("FILE");
-    const { keyid, publicKey } = await makeKey(file);
+    const { keyid, publicKey, remove } = await makeKey(file);
     if (given.flag("json")) terminal.out(printableJson({ file, keyid, publicKey }));
     else
       terminal.out(
         `key id      ${keyid}\npublic key  ${publicKey}\nPut the public key into a roster or a policy. ${file} stays with its owner.`,
       );
+    try {
+      await terminal.shown();
+    } catch (error) {
+      // Nobody has its public half, so nobody can use it.
+      await remove();
+      throw new Fault("file.write-failed", `${asFault(error, "file.write-failed", "show").message}; no key was made`, {
+        cause: error,
+      });
+    }
     return 0;
   },
 };

@@ -9,17 +9,21 @@ import { parseJson } from "../../hal/format/json.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
+import { lockDirectory } from "../../hal/linux/files/index.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { HINT_LIFE_MS, MESSAGE_BODY_BYTES_MAX } from "../limits.ts";
 import { queueHint } from "../outbox/index.ts";
-import { publishRepository } from "../repository/index.ts";
+import { type PublishedRepository, publishRepository } from "../repository/index.ts";
 import { REPOSITORY_DIRECTORY } from "../state/index.ts";
 import type { Store } from "../store/index.ts";
-import { type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
+import { type Given, type HubCommand, JSON_OPTION, STATE_OPTION } from "./command.ts";
 import { iso, printed } from "./render.ts";
 import { deviceIdOf, operator, stateOf, typed, withState } from "./state.ts";
 import { askDevice, jsonLines, printAnswer, WAIT_OPTION, waitMsOf } from "./poll.ts";
 
+/** [STA-41] One publication at a time, beside the hub that runs. */
+const PUBLISHING = ".publishing";
+const PUBLISHING_WAIT_MS = 60_000;
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
 
 export const releasePublish: HubCommand = {
@@ -30,10 +34,7 @@ export const releasePublish: HubCommand = {
   args: ["DIR"],
   run: async (given, terminal) =>
     withState(given, async ({ store }) => {
-      const published = await publishRepository(given.arg("DIR"), join(stateOf(given), REPOSITORY_DIRECTORY), {
-        nowMs: Date.now(),
-        withoutDrafts: given.flag("without-drafts"),
-      });
+      const published = await publishAlone(given);
       const { directory, copied, timestamp } = published;
       const notified = await store.devices.approvedIds();
       await store.commit(
@@ -53,6 +54,19 @@ export const releasePublish: HubCommand = {
       return 0;
     }),
 };
+
+async function publishAlone(given: Given): Promise<PublishedRepository> {
+  const state = stateOf(given);
+  const lock = lockDirectory(state, PUBLISHING, PUBLISHING_WAIT_MS);
+  try {
+    return await publishRepository(given.arg("DIR"), join(state, REPOSITORY_DIRECTORY), {
+      nowMs: Date.now(),
+      withoutDrafts: given.flag("without-drafts"),
+    });
+  } finally {
+    lock.release();
+  }
+}
 
 export const updateStart: HubCommand = {
   name: "update start",

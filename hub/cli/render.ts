@@ -20,14 +20,15 @@ export function journalLine({ event, severity, deviceId, detail, lastAtMs, times
 }
 
 export function deviceLines(device: Device, connection: ConnectionRecord | undefined): string {
-  const { id, fingerprint, state, serialNumber, uris, address, requestedAtMs, decidedAtMs, decidedBy, auditKey } = device;
+  const { id, fingerprint, state, address, requestedAtMs, decidedAtMs, decidedBy } = device;
+  const [board, audit] = boundLines(device);
   const decided = decidedAtMs === undefined ? "" : `, ${state} ${iso(decidedAtMs)} by ${decidedBy ?? "?"}`;
   const lines = [
     `${id}  ${state}${connection === undefined ? "" : "  connected"}`,
     `  key      ${fingerprint}`,
-    `  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`,
+    board,
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
-    `  audit    ${auditKeyFingerprint(auditKey) ?? "no key in the request, so its log cannot be witnessed"}`,
+    audit,
   ];
   if (device.proposed !== undefined)
     lines.push(
@@ -39,6 +40,14 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
   }
   return lines.map((line) => printed(line)).join("\n");
+}
+
+/** [ID-31] What an approval binds to an id and a key: the board's names, and the audit key. */
+export function boundLines({ serialNumber, uris, auditKey }: Device): readonly [string, string] {
+  return [
+    printed(`  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`),
+    `  audit    ${auditKeyFingerprint(auditKey) ?? "no key in the request, so its log cannot be witnessed"}`,
+  ];
 }
 
 /** [ID-26] What an approved device has changed: the values in force, and those of its request. */

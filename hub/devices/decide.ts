@@ -51,13 +51,14 @@ export function approve(
  * began a new log.
  * @param namedAuditKey the fingerprint of the audit key in the changed request, as the operator
  *   read it from the device's console. It may be absent where that key did not change. [ID-26]
+ * @param shown the device as the operator saw it, whose changed request alone is accepted. [ID-31]
  * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed;
- *   `hub.device-conflict` for another audit key than the operator names.
+ *   `hub.device-conflict` for another audit key than the operator names, and for another request
+ *   than the one that was shown.
  */
 export function adopt(
   { store }: DecisionContext,
-  id: DeviceId,
-  fingerprint: Fingerprint,
+  { id, fingerprint, csr: shownCsr, proposed: shownRequest }: Pick<Device, "id" | "fingerprint" | "csr" | "proposed">,
   by: string,
   namedAuditKey: Fingerprint | undefined,
 ): Promise<Device> {
@@ -67,6 +68,12 @@ export function adopt(
       throw new Fault(
         "hub.device-unknown",
         `accept the changed request of "${id}" with key ${fingerprint}: there is none; run sallyport-hub devices list to see the known devices`,
+      );
+    const isAsShown = sameBytes(known.proposed, shownRequest) && sameBytes(known.csr, shownCsr);
+    if (!isAsShown)
+      throw new Fault(
+        "hub.device-conflict",
+        `accept the changed request of "${id}": it has sent another request since this one was shown, and nothing was accepted; run the command again and compare`,
       );
     const { csr, request } = readRequest(known.proposed);
     expectAuditKey(known, request.auditKey, namedAuditKey);
@@ -79,6 +86,10 @@ export function adopt(
     );
     return { ...known, csr, serialNumber, uris, auditKey, proposed: undefined };
   });
+}
+
+function sameBytes(one: Uint8Array, other: Uint8Array | undefined): boolean {
+  return other !== undefined && Buffer.compare(one, other) === 0;
 }
 
 /** [ID-26] An operator who accepts a new audit key has compared it, not only been told of it. */

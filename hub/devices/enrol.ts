@@ -138,7 +138,7 @@ async function issue(
     certificates.newestIs(id, fingerprint, newest?.serial),
     certificates.dropEnded(nowMs - CERTIFICATES_RETENTION_MS),
     certificates.add(id, fingerprint, certificate),
-    journal.entry("certificate.issued", id, detail, nowMs),
+    journal.noted([{ event: "certificate.issued", deviceId: id, detail, atMs: nowMs }]),
   );
   return { kind: "issued", certificate };
 }

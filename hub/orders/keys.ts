@@ -2,6 +2,7 @@
 // anyone who holds the file can give orders.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { createDurably, errnoOf } from "../../hal/linux/files/index.ts";
@@ -17,8 +18,11 @@ export interface OrderKey {
 
 const KEY_BYTES_MAX = 16_384;
 
-/** A new Ed25519 key. @throws Fault `file.write-failed`, also when `path` exists already. */
-export async function makeKey(path: string): Promise<OrderKey> {
+/**
+ * A new Ed25519 key, and how to remove its file.
+ * @throws Fault `file.write-failed`, also when `path` exists already.
+ */
+export async function makeKey(path: string): Promise<OrderKey & { readonly remove: () => Promise<void> }> {
   const { privateKey } = generateKeyPairSync("ed25519");
   try {
     await createDurably(path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })), { mode: 0o600 });
@@ -29,7 +33,7 @@ export async function makeKey(path: string): Promise<OrderKey> {
       : asFault(error, "file.write-failed", "write it").message;
     throw new Fault("file.write-failed", `make a key "${path}": ${why}`, { cause: error });
   }
-  return describeKey(privateKey);
+  return { ...describeKey(privateKey), remove: () => rm(path) };
 }
 
 /**

@@ -18,6 +18,7 @@ export const STATE_FILES = {
   store: "hub.db",
   lock: "lock.db",
   owner: "owner.pid",
+  troubles: "troubles.json",
 } as const;
 /** The update repository that the hub serves. Unlike everything else here, it is public. */
 export const REPOSITORY_DIRECTORY = "repository";
@@ -78,8 +79,9 @@ export async function writeStateFile(directory: string, name: StateFile, content
 
 /** The hub has one code for every way in which a write of its state fails. */
 function writeFailed(error: unknown, action: string): Fault {
-  const fault = asFault(error, "file.write-failed", action);
-  return fault.code === "file.write-failed" ? fault : new Fault("file.write-failed", fault.message, { cause: error });
+  const { message } = asFault(error, "file.write-failed", action);
+  const hint = /ENOSPC|EDQUOT|no space/iu.test(message) ? "; make room on its disk" : "";
+  return new Fault("file.write-failed", `${message}${hint}`, { cause: error });
 }
 
 /**

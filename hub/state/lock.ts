@@ -35,7 +35,7 @@ function lock(database: DatabaseSync, directory: string): void {
     const owner = readStateFile(directory, STATE_FILES.owner)?.trim() ?? "unknown";
     throw new Fault(
       "lock.held",
-      `serve from "${directory}": held by pid ${owner}; stop that hub first, or use another state directory`,
+      `use "${directory}": held by pid ${owner}; stop that hub, or wait for that init, or use another state directory`,
       { cause: error },
     );
   }

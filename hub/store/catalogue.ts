@@ -8,6 +8,9 @@ export const JOURNAL_EVENTS = {
   "hub.started": "notice",
   "hub.stopped": "notice",
   "server-certificate.renewed": "notice",
+  /** [STA-40] The store fails, or the clock does not fit the certificates. */
+  "hub.trouble": "alert",
+  "hub.trouble-over": "notice",
   "device.requested": "notice",
   "device.approved": "notice",
   "device.denied": "notice",
@@ -61,6 +64,31 @@ export const JOURNAL_EVENTS = {
 } as const satisfies Readonly<Record<string, Severity>>;
 
 export type JournalEvent = keyof typeof JOURNAL_EVENTS;
+
+/**
+ * [OPS-35] What only an operator or the hub itself causes; a question has one answer. All other
+ * events are caused at will by devices and strangers, and are paced.
+ */
+export const UNPACED_EVENTS = [
+  "hub.started",
+  "hub.stopped",
+  "server-certificate.renewed",
+  "device.approved",
+  "device.denied",
+  "device.revoked",
+  "device.forgotten",
+  "repository.published",
+  "update.requested",
+  "operation.asked",
+  "operation.answered",
+] as const satisfies readonly JournalEvent[];
+export type UnpacedEvent = (typeof UNPACED_EVENTS)[number];
+
+const unpaced: ReadonlySet<string> = new Set(UNPACED_EVENTS);
+
+export function isPaced(event: JournalEvent): boolean {
+  return !unpaced.has(event);
+}
 
 export function isJournalEvent(name: string): name is JournalEvent {
   return Object.hasOwn(JOURNAL_EVENTS, name);

@@ -1,8 +1,9 @@
 // The store's database: one SQLite file with a write-ahead log and synced commits.
 import { DatabaseSync } from "node:sqlite";
-import { asFault, Fault } from "../../hal/fault.ts";
+import { Fault } from "../../hal/fault.ts";
 import { STORE_BUSY_MS_MAX } from "../limits.ts";
 import { SCHEMA, SCHEMA_VERSION, UPGRADES } from "./schema.ts";
+import { storeFault } from "./remedy.ts";
 import { integer } from "./row.ts";
 
 /**
@@ -20,7 +21,7 @@ export function openDatabase(path: string): DatabaseSync {
     return database;
   } catch (error) {
     if (database?.isOpen === true) database.close();
-    throw asFault(error, "hub.store-failed", `open the hub's store "${path}"`);
+    throw storeFault(error, `open the hub's store "${path}"`);
   }
 }
 

@@ -8,6 +8,7 @@ import { type Connections, createConnections } from "./connections.ts";
 import { type Devices, createDevices } from "./devices.ts";
 import type { Change, Engine, StatementResult } from "./engine.ts";
 import { type Journal, createJournal, type JournalOptions } from "./journal.ts";
+import { observeEngine } from "./health.ts";
 import { type Messages, createMessages } from "./messages.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
 import { openSqlite } from "./sqlite.ts";
@@ -18,7 +19,8 @@ export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
-export type { JournalDetail, JournalEntry, JournalNote } from "./journal.ts";
+export type { JournalEntry, JournalNote } from "./journal.ts";
+export type { JournalDetail } from "./journal-pace.ts";
 export { isReport, type JournalEvent } from "./catalogue.ts";
 export type { Outgoing, Queued } from "./outbox.ts";
 
@@ -48,6 +50,9 @@ export interface Store {
 }
 
 export interface StoreOptions extends Partial<JournalOptions> {
+  /** [STA-40] Called when reads or commits fail, each time, and when they work again. */
+  readonly onFailing?: (fault: Fault) => void;
+  readonly onWorking?: () => void;
   /** The database works on threads of its own, as in the running hub. Default: on this one. */
   readonly threads?: boolean;
 }
@@ -56,7 +61,8 @@ export interface StoreOptions extends Partial<JournalOptions> {
 export async function openStore(path: string, options: StoreOptions = {}): Promise<Store> {
   const { threads = false, onEntry = () => undefined, onFault = () => undefined } = options;
   const engine = threads ? await openSqliteThreads(path, { onEnded: onFault }) : openSqlite(path);
-  return createStore(engine, { onEntry, onFault });
+  const { onFailing = () => undefined, onWorking = () => undefined } = options;
+  return createStore(observeEngine(engine, { onFailing, onWorking }), { onEntry, onFault });
 }
 
 function createStore(engine: Engine, options: JournalOptions): Store {

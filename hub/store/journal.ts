@@ -1,25 +1,26 @@
 // The hub's own journal: decisions, refusals and alerts. Entries are counted in memory and written
-// at intervals, so that no stranger and no captured device makes the hub write by being refused. A
-// repeated warning raises a count, and so do too many different ones: nobody can fill the disk, or
-// displace other entries, by causing many of them.
+// at intervals. What a device or a stranger causes at will is paced, for each of them by itself,
+// and each has a share of the journal: nobody can fill the disk, or displace the entries of others,
+// by causing many of them. [OPS-35]
 import { setTimeout as delay } from "node:timers/promises";
 import * as v from "valibot";
-import { canonicalJson, parseJson } from "../../hal/format/json.ts";
+import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { asFault, Fault } from "../../hal/fault.ts";
-import { printable } from "../../hal/format/text.ts";
+import { JOURNAL_COUNT_MS, JOURNAL_INTERVAL_MS, JOURNAL_ROWS_MAX, JOURNAL_UNWRITTEN_MAX } from "../limits.ts";
 import {
-  JOURNAL_DIFFERENT_MAX,
-  JOURNAL_INTERVAL_MS,
-  JOURNAL_REPEAT_MS,
-  JOURNAL_ROWS_MAX,
-  JOURNAL_UNWRITTEN_MAX,
-} from "../limits.ts";
-import { isJournalEvent, JOURNAL_EVENTS, type JournalEvent, SEVERITIES, type Severity } from "./catalogue.ts";
+  isJournalEvent,
+  isPaced,
+  JOURNAL_EVENTS,
+  type JournalEvent,
+  SEVERITIES,
+  type Severity,
+  type UnpacedEvent,
+  UNPACED_EVENTS,
+} from "./catalogue.ts";
 import type { Change, Engine, Statement } from "./engine.ts";
+import { type Counter, counterOf, type JournalDetail, JournalPace } from "./journal-pace.ts";
 import { integer, oneOf, optional, type Row, text } from "./row.ts";
-
-export type JournalDetail = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface JournalEntry {
   readonly n: number;
@@ -42,17 +43,17 @@ export interface JournalNote {
 
 export interface Journal {
   /**
-   * Counts an entry in memory. It is written within {@link JOURNAL_INTERVAL_MS}, and lost if the
-   * hub is killed before.
+   * Counts an entry in memory. A new one is written within {@link JOURNAL_INTERVAL_MS}, a higher
+   * count within {@link JOURNAL_COUNT_MS}; it is lost if the hub is killed before.
    */
   note(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): void;
   /**
-   * Counts entries that are written in the same commit as what they tell of, unless the entry that
-   * they repeat is just being written. When the commit fails, they were never counted.
+   * Counts entries that are written in the same commit as what they tell of, unless they repeat
+   * another. When the commit fails, they were never counted.
    */
   noted(notes: readonly JournalNote[]): Change;
-  /** An entry that is written in the same commit as the decision that it tells of. */
-  entry(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): Change;
+  /** An entry that is written in the same commit as the operator's decision that it tells of. */
+  entry(event: UnpacedEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): Change;
   /** Writes what was counted. @throws Fault `hub.store-failed`. */
   flush(): Promise<void>;
   /** The newest entries, oldest first, of severity `least` or above, those in memory included. */
@@ -60,28 +61,38 @@ export interface Journal {
 }
 
 export interface JournalOptions {
-  /** Gets each entry after it was written, and again each time its count was. */
-  readonly onEntry: (entry: JournalEntry) => void;
+  /**
+   * Gets each entry after it was written, and again each time its count was.
+   * @param before its count before that; 0 for a new one.
+   */
+  readonly onEntry: (entry: JournalEntry, before: number) => void;
   /** Counted entries could not be written. They are tried again. */
   readonly onFault: (fault: Fault) => void;
 }
 
 const DETAIL_BYTES_MAX = 16_384;
-const TEXT_CHARACTERS_MAX = 512;
 /** How soon a flush looks again for entries that another commit is writing. */
 const WRITING_POLL_MS = 5;
 /** Rows dropped at once when the journal is full, and rows written by one commit. */
 const TRIM_ROWS = 1024;
-/** The detail of the one entry that counts all entries after too many different ones. */
-const MORE: JournalDetail = { more: `more than ${JOURNAL_DIFFERENT_MAX} different ones within a minute` };
+/** What operators and the hub itself cause loses nothing to the rest up to so many rows. */
+const OPERATORS_ROWS = JOURNAL_ROWS_MAX / 2;
 const detailSchema = v.record(v.string(), v.union([v.string(), v.number(), v.boolean()]));
 
 const ADD = `INSERT INTO journal (event, severity, deviceId, detail, firstAt, lastAt, times)
   VALUES (:event, :severity, :deviceId, :detail, :firstAt, :lastAt, :times) RETURNING n, times, firstAt`;
 const RAISE = "UPDATE journal SET lastAt = ?, times = times + ? WHERE n = ? RETURNING n, times, firstAt";
+/**
+ * Drops the rows that are farthest from the newest of their owner and severity. The one with the
+ * most rows of one severity loses its oldest, and all the others lose nothing. Strangers are one
+ * owner.
+ */
 const TRIM = `DELETE FROM journal WHERE (SELECT count(*) FROM journal) > ${JOURNAL_ROWS_MAX} AND n IN (
-  SELECT n FROM journal WHERE severity =
-    (SELECT severity FROM journal GROUP BY severity ORDER BY count(*) DESC LIMIT 1) ORDER BY n LIMIT ${TRIM_ROWS})`;
+  SELECT n FROM (
+    SELECT n, spared, row_number() OVER (PARTITION BY owner, severity ORDER BY n DESC) AS place FROM (
+      SELECT n, severity, iif(unpaced, '', coalesce(deviceId, '-')) AS owner, iif(unpaced, ${OPERATORS_ROWS}, 0) AS spared FROM (
+        SELECT n, severity, deviceId, event IN (${UNPACED_EVENTS.map((event) => `'${event}'`).join(", ")}) AS unpaced FROM journal)))
+  ORDER BY place - spared DESC, n LIMIT ${TRIM_ROWS})`;
 /** Entries in memory are written later than others, so the newest rows are sorted by time. */
 const TAIL = `SELECT * FROM (SELECT * FROM (
     SELECT * FROM journal WHERE severity IN (SELECT value FROM json_each(:severities)) ORDER BY n DESC LIMIT :count + ${TRIM_ROWS})
@@ -91,30 +102,17 @@ export function createJournal(engine: Engine, options: JournalOptions): Journal 
   return new CountingJournal(engine, options);
 }
 
-interface Counter {
-  readonly event: JournalEvent;
-  readonly deviceId: string | undefined;
-  readonly detail: JournalDetail;
-  /** The detail as canonical JSON. */
-  readonly text: string;
-  readonly firstAtMs: number;
-  lastAtMs: number;
-  /** How many of them the store does not have yet. */
-  unwritten: number;
-  /** Number of its row; undefined until it is written. */
-  n: number | undefined;
-}
-
 class CountingJournal implements Journal {
   readonly #engine: Engine;
   readonly #options: JournalOptions;
-  /** The warnings and alerts of the last minute: by event and device, then by detail. */
-  readonly #recent = new Map<string, Map<string, Counter>>();
+  readonly #pace = new JournalPace();
   readonly #unwritten = new Set<Counter>();
   readonly #writing = new Set<Counter>();
-  #timer: NodeJS.Timeout | undefined;
+  #entriesTimer: NodeJS.Timeout | undefined;
+  #countsTimer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> = Promise.resolve();
-  #addedRows = 0;
+  /** Since the journal was last held to its size. The first write does that. */
+  #addedRows = TRIM_ROWS;
   #latestMs = 0;
 
   constructor(engine: Engine, options: JournalOptions) {
@@ -123,14 +121,15 @@ class CountingJournal implements Journal {
   }
 
   note(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): void {
-    this.#count({ event, deviceId, detail, atMs });
-    this.#schedule();
+    const { n } = this.#count({ event, deviceId, detail, atMs });
+    this.#schedule(n === undefined);
   }
 
   noted(notes: readonly JournalNote[]): Change {
     const counted = notes.map((note) => this.#count(note));
-    const { failed, ...taken } = this.#take(new Set(counted));
-    this.#schedule();
+    // A higher count waits for its interval, so that no commit writes one row twice.
+    const { failed, ...taken } = this.#take(new Set(counted.filter(({ n }) => n === undefined)));
+    this.#schedule(counted.some((counter) => counter.n === undefined && this.#unwritten.has(counter)));
     return {
       ...taken,
       failed: () => {
@@ -149,15 +148,21 @@ class CountingJournal implements Journal {
       statements: [statementOf(counter)],
       committed: ([result]) => {
         const [row] = result?.rows ?? [];
-        if (row !== undefined) this.#options.onEntry(entryOf(counter, row));
+        if (row !== undefined) this.#options.onEntry(entryOf(counter, row), 0);
       },
     };
   }
 
   flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const flushing = this.#flushing.then(() => this.#write());
+    clearTimeout(this.#countsTimer);
+    this.#countsTimer = undefined;
+    return this.#flush(() => true);
+  }
+
+  #flush(isDue: (counter: Counter) => boolean): Promise<void> {
+    clearTimeout(this.#entriesTimer);
+    this.#entriesTimer = undefined;
+    const flushing = this.#flushing.then(() => this.#write(isDue));
     this.#flushing = flushing.catch(() => undefined);
     return flushing;
   }
@@ -177,42 +182,30 @@ class CountingJournal implements Journal {
     return counter;
   }
 
-  #schedule(): void {
+  /** @param soon whether an entry waits that has no row yet. */
+  #schedule(soon: boolean): void {
     if (this.#unwritten.size === 0) return;
-    this.#timer ??= setTimeout(() => {
-      this.flush().catch((error: unknown) => {
+    const guarded = (flushing: Promise<void>): void =>
+      void flushing.catch((error: unknown) => {
         this.#options.onFault(asFault(error, "hub.store-failed", "write the hub's journal"));
-        this.#schedule();
+        this.#schedule(true);
       });
-    }, JOURNAL_INTERVAL_MS);
+    this.#countsTimer ??= setTimeout(() => guarded(this.flush()), JOURNAL_COUNT_MS);
+    if (!soon) return;
+    this.#entriesTimer ??= setTimeout(() => guarded(this.#flush(({ n }) => n === undefined)), JOURNAL_INTERVAL_MS);
   }
 
-  /** For warnings and alerts the counter of the same entry within a minute, or of too many. */
   #counterFor(event: JournalEvent, deviceId: string | undefined, detail: JournalDetail, atMs: number): Counter {
-    const severity = JOURNAL_EVENTS[event];
-    // Entries about the hub and its operators are written one by one, in order.
-    const counts = severity === "warning" || severity === "alert" || this.#unwritten.size >= JOURNAL_UNWRITTEN_MAX;
     const made = counterOf(event, deviceId, detail, atMs);
-    if (!counts) return made;
-    const kind = `${event} ${deviceId ?? ""}`;
-    const recent = this.#recent.get(kind) ?? new Map<string, Counter>();
-    this.#recent.set(kind, recent);
-    dropOlder(recent, atMs);
-    const same = recent.get(made.text);
-    if (same !== undefined) return same;
-    if (recent.size < JOURNAL_DIFFERENT_MAX) {
-      recent.set(made.text, made);
-      return made;
-    }
-    const more = counterOf(event, deviceId, MORE, atMs);
-    const folded = recent.get(more.text) ?? more;
-    recent.set(folded.text, folded);
-    return folded;
+    // Entries about the hub and its operators are written one by one, in order.
+    return isPaced(event) || this.#unwritten.size >= JOURNAL_UNWRITTEN_MAX ? this.#pace.counterFor(made) : made;
   }
 
-  async #write(): Promise<void> {
-    while (this.#unwritten.size > 0) {
-      const ready = [...this.#unwritten].filter((counter) => !this.#writing.has(counter));
+  async #write(isDue: (counter: Counter) => boolean): Promise<void> {
+    for (;;) {
+      const due = [...this.#unwritten].filter((counter) => isDue(counter));
+      if (due.length === 0) return;
+      const ready = due.filter((counter) => !this.#writing.has(counter));
       if (ready.length === 0) {
         await delay(WRITING_POLL_MS);
         continue;
@@ -224,7 +217,7 @@ class CountingJournal implements Journal {
         failed?.();
         throw error;
       }
-      this.#dropOld();
+      this.#pace.sweep(this.#latestMs);
     }
   }
 
@@ -250,7 +243,7 @@ class CountingJournal implements Journal {
       committed: (results) => {
         for (const [index, counter] of counters.entries()) {
           this.#writing.delete(counter);
-          this.#written(counter, results[index]?.rows[0]);
+          this.#written(counter, results[index]?.rows[0], counts[index] ?? 0);
         }
       },
       failed: () => {
@@ -263,34 +256,19 @@ class CountingJournal implements Journal {
     };
   }
 
-  /** @param row undefined when it was dropped from the full journal meanwhile. */
-  #written(counter: Counter, row: Row | undefined): void {
+  /**
+   * @param row undefined when it was dropped from the full journal meanwhile.
+   * @param added what its count was raised by.
+   */
+  #written(counter: Counter, row: Row | undefined, added: number): void {
     if (row === undefined) {
       counter.n = undefined;
       return;
     }
     const written = entryOf(counter, row);
     counter.n = written.n;
-    this.#options.onEntry(written);
+    this.#options.onEntry(written, written.times - added);
   }
-
-  #dropOld(): void {
-    for (const [kind, recent] of this.#recent) {
-      dropOlder(recent, this.#latestMs);
-      if (recent.size === 0) this.#recent.delete(kind);
-    }
-  }
-}
-
-/** What happened a minute ago is an entry of its own. A clock that was set back changes nothing. */
-function dropOlder(recent: Map<string, Counter>, atMs: number): void {
-  for (const [text, { firstAtMs }] of recent) if (Math.abs(atMs - firstAtMs) >= JOURNAL_REPEAT_MS) recent.delete(text);
-}
-
-function counterOf(event: JournalEvent, deviceId: string | undefined, given: JournalDetail, atMs: number): Counter {
-  const detail = printableDetail(given);
-  const text = canonicalJson(detail);
-  return { event, deviceId, detail, text, firstAtMs: atMs, lastAtMs: atMs, unwritten: 0, n: undefined };
 }
 
 function statementOf({
@@ -330,16 +308,6 @@ function takeCount(counter: Counter): number {
   const { unwritten } = counter;
   counter.unwritten = 0;
   return unwritten;
-}
-
-/** Bounded and without control characters: details contain text from strangers. */
-function printableDetail(detail: JournalDetail): JournalDetail {
-  return Object.fromEntries(
-    Object.entries(detail).map(([name, value]) => [
-      name,
-      typeof value === "string" ? printable(value, TEXT_CHARACTERS_MAX) : value,
-    ]),
-  );
 }
 
 function entryIn(row: Row): JournalEntry {

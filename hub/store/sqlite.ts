@@ -1,9 +1,10 @@
 // The SQLite engine on the thread that calls it: one connection, and commits in groups.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { asFault, Fault } from "../../hal/fault.ts";
+import { Fault } from "../../hal/fault.ts";
 import { COMMIT_STATEMENTS_MAX } from "../limits.ts";
 import { openDatabase, pragma } from "./database.ts";
 import type { Engine, SqlParameters, Statement, StatementResult } from "./engine.ts";
+import { storeFault } from "./remedy.ts";
 import type { Row } from "./row.ts";
 
 /** @throws Fault `hub.store-failed`. */
@@ -36,7 +37,7 @@ class SqliteEngine implements Engine {
     try {
       return this.#run({ sql, parameters }).rows;
     } catch (error) {
-      throw asFault(error, "hub.store-failed", `read the hub's store "${this.#path}"`);
+      throw storeFault(error, `read the hub's store "${this.#path}"`);
     }
   }
 
@@ -74,7 +75,7 @@ class SqliteEngine implements Engine {
       }
     } catch (error) {
       if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      const fault = asFault(error, "hub.store-failed", `write to the hub's store "${this.#path}"`);
+      const fault = storeFault(error, `write to the hub's store "${this.#path}"`);
       for (const { done } of group) done.reject(fault);
     }
   }
@@ -92,7 +93,7 @@ class SqliteEngine implements Engine {
       this.#database.exec("ROLLBACK TO one; RELEASE one");
       if (error instanceof Fault) return error;
       const action = `write to the hub's store "${this.#path}"`;
-      return isConstraint(error) ? conflict(error) : asFault(error, "hub.store-failed", action);
+      return isConstraint(error) ? conflict(error) : storeFault(error, action);
     }
   }
 

@@ -1,6 +1,6 @@
 // Fault codes for failed TLS handshakes with the hub, for enrolment and tunnel. When the dates are
 // at fault, the agent asks for hub time. [ID-11] [TUN-2]
-import { Fault, type FaultCode } from "../../hal/fault.ts";
+import { Fault, type FaultCode, wordsOf } from "../../hal/fault.ts";
 
 /**
  * X509_V_ERR_* under Node's names (doc/api/tls.md, "X509 certificate error codes"). What is not
@@ -43,7 +43,7 @@ export interface CertificateVerdict {
  */
 export function certificateVerdict(error: unknown): CertificateVerdict | undefined {
   const code = errorCode(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = wordsOf(error);
   if (DATES.has(code))
     return { code: "tls.hub-dates", words: `the dates of the hub's certificate do not fit this clock (${message})` };
   if (code === NAME) return { code: "tls.hub-name", words: message };
@@ -56,6 +56,16 @@ export function certificateVerdict(error: unknown): CertificateVerdict | undefin
   return UNTRUSTED_TEXT.test(message) ? { code: "tls.hub-untrusted", words: message } : undefined;
 }
 
+/** What OpenSSL says of an answer that is not TLS. */
+const NOT_TLS = /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST|BAD_RECORD_TYPE|UNEXPECTED_MESSAGE)$/u;
+
+/** @returns for a person why TLS failed, and what to do where that is known. */
+export function tlsWords(error: unknown): string {
+  const words = wordsOf(error);
+  if (!NOT_TLS.test(errorCode(error))) return words;
+  return `what answers there does not speak TLS (${words}); compare host and port with the hub's, and look for a proxy in between`;
+}
+
 /** @returns the code of an error from Node, otherwise an empty text. */
 export function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
@@ -65,6 +75,6 @@ export function errorCode(error: unknown): string {
 export function tlsFault(error: unknown, otherwise: FaultCode, address: string): Fault {
   if (error instanceof Fault) return error;
   const verdict = certificateVerdict(error);
-  const words = verdict?.words ?? (error instanceof Error ? error.message : String(error));
+  const words = verdict?.words ?? tlsWords(error);
   return new Fault(verdict?.code ?? otherwise, `open TLS to the hub at ${address}: ${words}`, { cause: error });
 }

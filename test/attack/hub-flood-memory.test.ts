@@ -7,11 +7,12 @@ import { runInNewContext } from "node:vm";
 import { test } from "tap";
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
-import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
+import { connack, type Packet, puback, publication, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
 import { makePki } from "../lab/counterparts/pki.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { labMessage } from "../lab/worlds/hub.ts";
 import { openLabHubSession } from "../lab/worlds/hub-session.ts";
 import { watchedOperations } from "../lab/worlds/operations.ts";
 import { realClock } from "../lab/worlds/tunnel.ts";
@@ -21,32 +22,21 @@ const KEPT_BYTES_MAX = 1_048_576;
 /** The last fault of each part that reports one, and its causes. */
 const KEPT_FAULTS_MAX = 64;
 
-/** A PUBLISH at QoS 0, MQTT 5. */
-function publishPacket(topicText: string, payload: string): Buffer {
-  const topic = Buffer.from(topicText);
-  const rest = Buffer.concat([Buffer.from([0, topic.length]), topic, Buffer.from([0]), Buffer.from(payload)]);
-  return Buffer.concat([Buffer.from([0x30, (rest.length & 0x7f) | 0x80, rest.length >> 7]), rest]);
-}
-
-function message(body: unknown, id: string = randomUUID()): string {
-  return JSON.stringify({ v: 1, id, at: new Date().toISOString(), body });
-}
-
 const FLOODS: Readonly<Record<string, { readonly packet: () => Buffer; readonly answered: boolean }>> = {
   operations: {
-    packet: () => publishPacket("sallyport/1/gw-1/down/operation", message({ v: 1, id: randomUUID(), operation: "status" })),
+    packet: () => publication("sallyport/1/gw-1/down/operation", labMessage({ v: 1, id: randomUUID(), operation: "status" })),
     answered: true,
   },
   "malformed operations": {
-    packet: () => publishPacket("sallyport/1/gw-1/down/operation", message({ v: 9, filler: "x".repeat(8000) })),
+    packet: () => publication("sallyport/1/gw-1/down/operation", labMessage({ v: 9, filler: "x".repeat(8000) })),
     answered: true,
   },
   hints: {
-    packet: () => publishPacket("sallyport/1/gw-1/down/policy", message({ kind: "repository.changed" })),
+    packet: () => publication("sallyport/1/gw-1/down/policy", labMessage({ kind: "repository.changed" })),
     answered: false,
   },
   "wrong messages": {
-    packet: () => publishPacket("sallyport/1/gw-1/down/update", message({ kind: randomUUID(), filler: "x".repeat(8000) })),
+    packet: () => publication("sallyport/1/gw-1/down/update", labMessage({ kind: randomUUID(), filler: "x".repeat(8000) })),
     answered: false,
   },
 };
@@ -90,7 +80,7 @@ test("[TUN-7] after floods of hub messages the heap is back at its level", { ski
       const wanted = seen.answers + (answered ? WAVE : 1);
       const packets = Array.from({ length: answered ? WAVE : WAVE - 1 }, packet);
       if (!answered)
-        packets.push(publishPacket("sallyport/1/gw-1/down/operation", message({ v: 1, id: randomUUID(), operation: "status" })));
+        packets.push(publication("sallyport/1/gw-1/down/operation", labMessage({ v: 1, id: randomUUID(), operation: "status" })));
       hub.write(Buffer.concat(packets));
       await eventually("the answers of a wave", async () => (seen.answers >= wanted ? true : undefined));
     }

@@ -7,7 +7,7 @@ import { ANSWERS_PENDING_MAX } from "../../agent/tunnel/limits.ts";
 import { operationResultSchema, reportMessageSchema } from "../../agent/tunnel/format.ts";
 import type { OperationAnswer } from "../../agent/operations/format.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import { connack, type Packet, puback, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
+import { connack, type Packet, puback, publication, startMqttPeer, suback, topicOf } from "../lab/counterparts/mqtt-peer.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
 import { issue, makePki } from "../lab/counterparts/pki.ts";
 import { durableSubscriber, type Subscriber } from "../lab/counterparts/subscriber.ts";
@@ -16,16 +16,13 @@ import type { TestContext } from "../lab/runner/context.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { labMessage } from "../lab/worlds/hub.ts";
 import { openLabHubSession } from "../lab/worlds/hub-session.ts";
 import { HANDLERS, watchedOperations } from "../lab/worlds/operations.ts";
 import { realClock } from "../lab/worlds/tunnel.ts";
 
 const TOPIC = "sallyport/1/gw-1/down/operation";
 const skip = needs("mosquitto", "openssl");
-
-function message(body: unknown, id: string = randomUUID()): string {
-  return JSON.stringify({ v: 1, id, at: new Date().toISOString(), body });
-}
 
 function statusRequest(id: string): object {
   return { v: 1, id, operation: "status", args: {} };
@@ -100,7 +97,7 @@ test("[OPS-6] 100 operations at once: 30 are carried out, 70 are refused, and ev
   const gate = Promise.withResolvers<void>();
   const { hub, performed, notes, answers, spooledWrites } = await open(t, gate.promise);
   const ids = Array.from({ length: 100 }, (_, count) => `q-${count}`);
-  await Promise.all(ids.map((id) => hub.client.publishAsync(TOPIC, message(statusRequest(id)), { qos: 1 })));
+  await Promise.all(ids.map((id) => hub.client.publishAsync(TOPIC, labMessage(statusRequest(id)), { qos: 1 })));
   await eventually("the refusals, while the 30 are in progress", async () =>
     answers().filter((each) => isRefused(each)).length === 70 ? true : undefined,
   );
@@ -116,7 +113,7 @@ test("[OPS-6] 100 operations at once: 30 are carried out, 70 are refused, and ev
 
 test("[OPS-23] a repeated message is answered from memory, and is not carried out twice", { skip }, async (t) => {
   const { hub, performed, answers, spooledWrites } = await open(t);
-  const repeated = message(statusRequest("once"));
+  const repeated = labMessage(statusRequest("once"));
   const publish = (text: string): Promise<unknown> => hub.client.publishAsync(TOPIC, text, { qos: 1 });
   await publish(repeated);
   await eventually("the answer", async () => (answers().length === 1 ? true : undefined));
@@ -131,7 +128,7 @@ test("[OPS-23] a repeated message is answered from memory, and is not carried ou
 test("[OPS-23] a malformed request in an envelope is answered with a fault", { skip }, async (t) => {
   const { hub, answers } = await open(t);
   for (const body of [{ v: 2, id: "a", operation: "status" }, { v: 1, id: "b", operation: 7 }, [], null])
-    await hub.client.publishAsync(TOPIC, message(body), { qos: 1 });
+    await hub.client.publishAsync(TOPIC, labMessage(body), { qos: 1 });
   await eventually("four answers", async () => (answers().length === 4 ? true : undefined));
   t.strictSame(
     answers().map((answer) => [answer.id, "fault" in answer ? answer.fault.code : "result"]),
@@ -144,12 +141,29 @@ test("[OPS-23] a malformed request in an envelope is answered with a fault", { s
   );
 });
 
-/** A PUBLISH at QoS 0, MQTT 5. */
-function publishPacket(payload: string): Buffer {
-  const topic = Buffer.from(TOPIC);
-  const rest = Buffer.concat([Buffer.from([0, topic.length]), topic, Buffer.from([0]), Buffer.from(payload)]);
-  return Buffer.concat([Buffer.from([0x30, (rest.length & 0x7f) | 0x80, rest.length >> 7]), rest]);
-}
+test("[OPS-23] a request in a wrong envelope is answered if its id can be read", { skip }, async (t) => {
+  const { hub, performed, answers } = await open(t);
+  const [id, at] = [randomUUID(), new Date().toISOString()];
+  const body = (name: string): object => statusRequest(name);
+  const wrong: readonly unknown[] = [
+    { v: 2, id, at, body: body("another-version") },
+    { v: 1, id: "no UUID", at, body: body("no-message-id") },
+    { v: 1, id, body: body("no-time") },
+    { v: 1, id, at, body: body("one-member-more"), more: 1 },
+    { body: { id: "only-an-id" } },
+  ];
+  const unreadable: readonly unknown[] = [{ v: 2, id, at, body: { id: 7 } }, { v: 2, id, at }, [], null, "text", { body: null }];
+  for (const each of [...unreadable, ...wrong]) await hub.client.publishAsync(TOPIC, JSON.stringify(each), { qos: 1 });
+  await hub.client.publishAsync(TOPIC, '{"v":1,"body":{"id":"no-json"}', { qos: 1 });
+  await hub.client.publishAsync(TOPIC, labMessage(statusRequest("last")), { qos: 1 });
+  await eventually("the last answer", async () => (answers().some((answer) => answer.id === "last") ? true : undefined));
+  const expected = ["another-version", "no-message-id", "no-time", "one-member-more", "only-an-id"];
+  t.strictSame(
+    answers().map((answer) => [answer.id, "fault" in answer ? answer.fault.code : "result"]),
+    [...expected.map((each) => [each, "operation.invalid"]), ["last", "result"]],
+  );
+  t.equal(performed.length, 1, "only the valid one was carried out");
+});
 
 test(
   "[OPS-23] [TUN-7] a hub that asks and does not take the answers loses its connection, and the next one gets them",
@@ -174,7 +188,7 @@ test(
       births += 1;
       if (births > 1) return;
       const flood = Array.from({ length: ANSWERS_PENDING_MAX + 64 }, (_, count) =>
-        publishPacket(message(statusRequest(`q-${count}`))),
+        publication(TOPIC, labMessage(statusRequest(`q-${count}`))),
       );
       socket.write(Buffer.concat(flood));
     });

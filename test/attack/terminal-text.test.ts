@@ -42,6 +42,7 @@ async function hub(state: string, ...argv: readonly string[]): Promise<Printed> 
   const terminal = {
     out: (text: string) => void lines.out.push(text),
     err: (text: string) => void lines.err.push(text),
+    shown: async () => undefined,
     stop: new AbortController().signal,
   };
   const code = await runHub([...argv, "--state", state], terminal);
@@ -162,6 +163,7 @@ test("[AUD-40] sallyport-release prints nothing that a terminal acts on", async 
     await runRelease(argv, {
       out: (text) => void printed.push(text),
       err: (text) => void printed.push(text),
+      shown: async () => undefined,
       nowMs: () => Date.now(),
     });
     t.ok(isSafe(printed.join("\n")), (argv[0] ?? "").replaceAll(/\W/gu, ""));

@@ -17,19 +17,19 @@ const VARIANTS: Readonly<Record<string, { readonly agent: UnitStart; readonly wa
   "as shipped": { agent: startOf("sallyport-agent.service"), warden: startOf("sallyport-warden.service") },
   "Node's defaults": { agent: { options: [], env: {} }, warden: { options: [], env: {} } },
   "all tiers": {
-    agent: { options: ["--max-semi-space-size=1"], env },
+    agent: { options: ["--max-semi-space-size=4", heap], env },
     warden: { options: ["--max-semi-space-size=1", heap], env },
   },
   "no TurboFan": {
-    agent: { options: ["--max-opt=2", "--max-semi-space-size=1"], env },
+    agent: { options: ["--max-opt=2", "--max-semi-space-size=4", heap], env },
     warden: { options: ["--max-opt=2", "--max-semi-space-size=1", heap], env },
   },
   "baseline only": {
-    agent: { options: ["--max-opt=1", "--max-semi-space-size=1"], env },
+    agent: { options: ["--max-opt=1", "--max-semi-space-size=4", heap], env },
     warden: { options: ["--max-opt=1", "--max-semi-space-size=1", heap], env },
   },
   "no JIT": {
-    agent: { options: ["--jitless", "--max-semi-space-size=1"], env },
+    agent: { options: ["--jitless", "--max-semi-space-size=4", heap], env },
     warden: { options: ["--jitless", "--max-semi-space-size=1", heap], env },
   },
 };

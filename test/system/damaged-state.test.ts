@@ -1,15 +1,13 @@
-// Real programs on damaged state: warden and agent start and say what is wrong, the hub gives a
-// fault and an exit code.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+// Real programs on damaged state: warden and agent start and say what is wrong. The hub is in
+// damaged-hub-state.test.ts.
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { chmod, chown } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { test } from "tap";
 import { MUTATIONS, WRONG_DIRECTORIES } from "../lab/fakes/damage.ts";
 import type { TestContext } from "../lab/runner/context.ts";
 import { needs } from "../lab/runner/needs.ts";
-import { eventually, type RunningProgram, startProgram } from "../lab/runner/process.ts";
-import { programFile } from "../lab/runner/programs.ts";
-import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { eventually, type RunningProgram } from "../lab/runner/process.ts";
 import { approveOn, keysAtHub, untilStatus } from "../lab/worlds/probes.ts";
 import { AGENT_UID, buildRig, type Rig } from "../lab/worlds/rig.ts";
 
@@ -194,59 +192,3 @@ async function restore(directory: string): Promise<void> {
   await chmod(directory, 0o755);
   await chown(directory, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
 }
-
-const STACK = /^\s+at |node:internal|TypeError|ERR_/mu;
-
-test("[STA-4] [STA-13] each state file of the hub in seven mutations: it serves, or ends with a fault and an exit code, never with a stack", async (t) => {
-  const root = await temporaryDirectory(t);
-  const healthy = join(root, "hub");
-  const program = (state: string, ...args: readonly string[]): RunningProgram =>
-    startProgram({
-      name: args.join(" "),
-      command: process.execPath,
-      args: [programFile("sallyport-hub"), ...args, "--state", state],
-    });
-  const run = async (state: string, ...args: readonly string[]) => {
-    const running = program(state, ...args);
-    const { code } = await running.ended;
-    return { code, text: running.lines.join("\n") };
-  };
-  /** Stopped once it is ready; a hub that cannot serve ends by itself. */
-  const serve = async (state: string) => {
-    const running = program(state, "serve", "--listen", "127.0.0.1", "--est-port", "0", "--mqtt-port", "0", "--json");
-    await Promise.race([running.line(/"ready"/u), running.ended]).catch(() => undefined);
-    const { code } = await running.stop();
-    return { code, text: running.lines.join("\n") };
-  };
-  t.equal((await run(healthy, "init", "--name", "Plant 7", "--host", "localhost")).code, 0);
-  t.equal((await serve(healthy)).code, 0);
-  for (const name of readdirSync(healthy, { withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => entry.name))
-    for (const [what, mutate] of Object.entries(MUTATIONS)) {
-      const state = join(root, `${name}-${what.replaceAll(/\W/gu, "-")}`);
-      cpSync(healthy, state, { recursive: true });
-      await mutate(join(state, name));
-      const { code, text } = await serve(state);
-      t.ok(code === 0 || code === 1 || code === 78, `${name}, ${what}: code ${code}`);
-      t.notMatch(text, STACK, `${name}, ${what}`);
-      if (code !== 0) t.match(text, /[a-z]+\.[a-z-]+: /u, `${name}, ${what}: a fault with its code`);
-      if (name === "hub.db") {
-        const listed = await run(state, "devices", "list");
-        t.ok(listed.code === 0 || listed.code === 1, `${name}, ${what}: devices list ends with ${listed.code}`);
-        t.notMatch(listed.text, STACK, `${name}, ${what}: devices list`);
-      }
-      rmSync(state, { recursive: true, force: true });
-    }
-  for (const [what, put] of Object.entries(WRONG_DIRECTORIES)) {
-    const state = join(root, "repository");
-    cpSync(healthy, state, { recursive: true });
-    mkdirSync(join(state, "repository"));
-    await put(join(state, "repository"));
-    const { code, text } = await serve(state);
-    t.equal(code, 0, `repository, ${what}: ${text}`);
-    t.notMatch(text, STACK, `repository, ${what}`);
-    await chmod(join(state, "repository"), 0o700).catch(() => undefined);
-    rmSync(state, { recursive: true, force: true });
-  }
-});

@@ -17,9 +17,9 @@ export interface InstallerPlaces {
 
 /**
  * V8 grows its young generation with every buffer, and malloc keeps what threads have freed.
- * Measured in docs/decisions/0007-casync-chunks.md.
+ * Measured in docs/decisions/0007-casync-chunks.md. SIGUSR1 opens no inspector [OPS-34].
  */
-export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32"];
+export const INSTALLER_OPTIONS = ["--max-semi-space-size=1", "--max-old-space-size=32", "--disable-sigusr1"];
 export const INSTALLER_ENVIRONMENT = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 
 /**

@@ -2,6 +2,7 @@
 // It writes a slot and ends.
 import { asFault, type Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
+import { ignoreInspectorSignal } from "../../hal/inspector.ts";
 import { createFileSlots, journal, linuxClock, linuxHandoverReader, createPartitionSlots } from "../../hal/linux/index.ts";
 import { inThread, serveThread, startThreads } from "../../hal/linux/threads/index.ts";
 import { verifyRangesOn, rangeWork } from "../../ota/index/index.ts";
@@ -13,6 +14,7 @@ const NAME = "sallyport-install";
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
 
+ignoreInspectorSignal();
 const say = journal(NAME);
 
 function send(event: InstallEvent): void {

@@ -237,15 +237,20 @@ class SegmentQueue implements SpoolQueue {
     if (!segment.torn) return;
     const { name, bytes } = segment;
     await (bytes === 0 ? this.#files.remove(name) : this.#files.truncate(name, bytes));
+    segment.fileBytes = bytes;
     segment.torn = false;
   }
 
   async #write(segment: Segment, bytes: Uint8Array, count: number): Promise<void> {
     await this.#repair(segment);
+    const end = segment.bytes + bytes.byteLength;
+    // Zeros for the rest of the segment: what overwrites them changes no length of the file, and so
+    // costs the file system no write of its own.
+    const reserveBytes = end > segment.fileBytes ? Math.max(0, this.#segmentBytesMax - end) : 0;
     segment.torn = true;
-    await this.#files.append(segment.name, bytes);
+    segment.fileBytes = await this.#files.write(segment.name, segment.bytes, bytes, reserveBytes);
     segment.torn = false;
-    segment.bytes += bytes.byteLength;
+    segment.bytes = end;
     this.#bytes += bytes.byteLength;
     segment.count += count;
   }

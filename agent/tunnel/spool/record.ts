@@ -77,7 +77,7 @@ function seal(records: Buffer, start: number, end: number): number {
 
 /**
  * Reads records up to the first one that is incomplete or fails its checksum. The bytes from there
- * on were never durable, or are damaged.
+ * on were never durable, are damaged, or are zeros: room for later records, and no record.
  * @returns the records, and their length in bytes. Payloads share memory with `bytes`. Never
  *   throws.
  */

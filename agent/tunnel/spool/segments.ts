@@ -11,6 +11,8 @@ export interface Segment {
   count: number;
   /** Length of the records that were written without a fault. */
   bytes: number;
+  /** Length of the file: zeros may follow the records, and later ones overwrite them. */
+  fileBytes: number;
   /** An append failed. What may lie beyond `bytes` must be cut off before the next append. */
   torn: boolean;
   /** Found damaged while the spool was open. Nothing more is appended to it. */
@@ -25,7 +27,15 @@ export function endOf(segment: Segment): number {
 }
 
 export function newSegment(prefix: string, first: number): Segment {
-  return { name: `${prefix}-${String(first).padStart(DIGITS, "0")}.log`, first, count: 0, bytes: 0, torn: false, closed: false };
+  return {
+    name: `${prefix}-${String(first).padStart(DIGITS, "0")}.log`,
+    first,
+    count: 0,
+    bytes: 0,
+    fileBytes: 0,
+    torn: false,
+    closed: false,
+  };
 }
 
 /**
@@ -68,12 +78,17 @@ export async function readSegments(
     const { items, goodBytes } = scan(bytes);
     if (goodBytes < bytes.byteLength) {
       await files.truncate(name, goodBytes);
-      // In the last segment a crash is the cause; in any other it is damage.
-      if (name !== names.at(-1)) onDamage(1);
+      // In the last segment a crash is the cause; in any other it is damage. Zeros were room.
+      if (name !== names.at(-1) && bytes.subarray(goodBytes).some((byte) => byte !== 0)) onDamage(1);
     }
     for (const item of items) if (item.kind === "mark") cursor = Math.max(cursor, item.before);
     const segment = newSegment(prefix, Number(pattern.exec(name)?.[1]));
-    segments.push({ ...segment, count: items.filter((item) => item.kind === "message").length, bytes: goodBytes });
+    segments.push({
+      ...segment,
+      count: items.filter((item) => item.kind === "message").length,
+      bytes: goodBytes,
+      fileBytes: goodBytes,
+    });
   }
   return { segments, cursor };
 }

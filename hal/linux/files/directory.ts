@@ -68,7 +68,23 @@ export async function makeDirectory(directory: string, options: DirectoryOptions
       throw writeFault(error, `make the directory "${directory}"`);
     }
     await makeDirectory(dirname(directory), options);
-    await makeDirectory(directory, options);
+    await makeInParent(ops, directory, mode);
+  }
+}
+
+/**
+ * Its parent is there. A file system that takes no directories, such as /proc, says ENOENT again.
+ */
+async function makeInParent(ops: FileOps, directory: string, mode: number): Promise<void> {
+  try {
+    await ops.mkdir(directory, mode);
+    await syncDirectory(ops, dirname(directory));
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EEXIST") return;
+    if (errno !== "ENOENT") throw writeFault(error, `make the directory "${directory}"`);
+    const why = "its file system takes no directories; choose another place";
+    throw new Fault("file.write-failed", `make the directory "${directory}": ${why}`, { cause: error });
   }
 }
 

@@ -25,7 +25,24 @@ export function readFault(error: unknown, action: string): Fault {
 
 function fileFault(error: unknown, action: string, code: FaultCode): Fault {
   if (error instanceof Fault) return error;
-  return new Fault(code, `${action}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  return new Fault(code, `${action}: ${plainWords(error)}`, { cause: error });
+}
+
+/** Errno's own words say nothing about what was found. */
+const FOUND: Readonly<Record<string, string>> = {
+  ELOOP: "it is a link, and not a regular file",
+  ENXIO: "it is a pipe, a socket or a device, and not a regular file",
+};
+
+/**
+ * The action names what it is about. Node adds the call and the path that was opened, which may be
+ * one of ours (/proc/self/fd) that means nothing to a person.
+ */
+function plainWords(error: unknown): string {
+  const words = error instanceof Error ? error.message : String(error);
+  const found = FOUND[errnoOf(error) ?? ""];
+  if (found !== undefined) return found;
+  return error instanceof Error && "syscall" in error ? words.replace(/, [a-z_0-9]+(?: '.*)?$/su, "") : words;
 }
 
 function writeCode(errno: string | undefined): FaultCode {

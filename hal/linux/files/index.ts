@@ -1,6 +1,7 @@
 export { linuxAppendFiles } from "./append.ts";
 export { readConfigFile } from "./config.ts";
 export { digestFile, type FileDigest, readContent } from "./content.ts";
+export { type DirectoryLock, lockDirectory } from "./exclusive.ts";
 export { makeDirectory, openDirectory, syncDirectory } from "./directory.ts";
 export { linuxFiles, settleDirectory } from "./durable.ts";
 export { fatFiles } from "./fat.ts";

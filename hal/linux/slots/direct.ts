@@ -1,7 +1,7 @@
 // Reading from the device itself, past the kernel's page cache. [OTA-33]
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { asFault } from "../../fault.ts";
+import { asFault, Fault } from "../../fault.ts";
 import { createMutex } from "../../mutex.ts";
 import { errnoOf } from "../files/index.ts";
 import { ADDRESS_STEP_BYTES, DIRECT_BYTES_ALIGN } from "./limits.ts";
@@ -51,6 +51,7 @@ async function tryOpen(path: string): Promise<FileHandle | undefined> {
     return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_DIRECT);
   } catch (error) {
     if (errnoOf(error) === "EINVAL") return undefined;
+    if (errnoOf(error) === "ELOOP") throw new Fault("slot.read-failed", `read "${path}": it is a link`, { cause: error });
     throw asFault(error, "slot.read-failed", `read "${path}"`);
   }
 }

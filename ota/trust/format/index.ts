@@ -8,6 +8,7 @@ export { metadataName, targetName } from "./names.ts";
 export {
   type Audience,
   audienceSchema,
+  COUNTER_MAX,
   DELEGATED_ROLES,
   groupSchema,
   hardwareIdSchema,

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 
 const LIST_MAX = 10_000;
-const COUNTER_MAX = 4_294_967_295;
+export const COUNTER_MAX = 4_294_967_295;
 
 /** Roles with keys of their own, each for the targets whose names begin with it. */
 export const DELEGATED_ROLES = ["os", "app", "policy", "operators", "hub"] as const;

@@ -91,7 +91,12 @@ test("connections above the limit are closed, and the others are still served", 
   const { path } = await serve(t);
   const open = Array.from({ length: CONNECTIONS_MAX }, () => connect({ path }));
   await Promise.all(open.map((socket) => once(socket, "connect")));
-  await t.rejects(askLocal(path, REQUEST), { code: "socket.unreachable" });
+  // Whether the agent has closed the connection before the request was written, or after it.
+  for (let caller = 0; caller < 30; caller++)
+    await t.rejects(askLocal(path, REQUEST), {
+      code: "socket.unreachable",
+      message: /was closed before it answered: 8 callers are connected already, .*try again/u,
+    });
   open.shift()?.destroy();
   for (const socket of open) socket.write(`${JSON.stringify(REQUEST)}\n`);
   await Promise.all(open.map((socket) => once(socket, "data")));

@@ -192,6 +192,11 @@ test("[OTA-14] wrong usage exits with 2 and shows the usage; a failure exits wit
       2,
       /has 20000 bytes, but a manifest of parts has at most 16384; for images/su,
     ],
+    [
+      ["add", dir, "os/a", large, "--hardware", "any", "--counter", "9007199254740992"],
+      2,
+      /--counter must be a number from 1 to 4294967295, got "9007199254740992"/u,
+    ],
     [["sign", dir], 1, /release\.not-initialised: .*sallyport-release init DIR/su],
     [["publish", dir, directory], 1, /release\.not-initialised/u],
   ] as const) {

@@ -151,7 +151,9 @@ test("[AUD-7] [AUD-24] the approved audit key counts; another one raises an aler
   t.equal((await hub.store.devices.approved(device.id))?.auditKey, approved);
   t.match(await hub.store.journal.tail(10, "alert"), [{ event: "device.request-changed", detail: { changed: "audit key" } }]);
   const fingerprint = auditKeyFingerprint(encodeVerifier(changed.audit.verifier));
-  const decide = (named: typeof fingerprint) => adopt({ store: hub.store }, device.id, device.fingerprint, "test", named);
+  const shown = await hub.store.devices.approved(device.id);
+  if (shown === undefined) return void t.fail("it is approved");
+  const decide = (named: typeof fingerprint) => adopt({ store: hub.store }, shown, "test", named);
   await t.rejects(decide(undefined), { code: "hub.device-conflict", message: /--audit-key FINGERPRINT/u });
   await t.rejects(decide(auditKeyFingerprint(approved)), { code: "hub.device-conflict", message: /its new audit key is/u });
   t.equal((await hub.store.devices.approved(device.id))?.auditKey, approved);

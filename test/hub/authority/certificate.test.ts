@@ -16,6 +16,7 @@ const DAY_MS = 86_400_000;
 
 const authority = makeAuthority("Plant 7", NOW);
 const issuer = createIssuer("Plant 7", authority);
+const END_MS = issuer.validity.toMs;
 
 test("[ID-5] a device certificate carries the request's id, serial, names and key, and is for client authentication", async (t) => {
   const device = await labDevice("gw-1", {
@@ -36,8 +37,21 @@ test("[ID-5] a device certificate carries the request's id, serial, names and ke
   t.equal(certificate.validToDate.getTime(), NOW + 90 * DAY_MS);
 });
 
-test("no certificate outlives the authority", async (t) => {
+test("[STA-40] no certificate begins before the authority, outlives it, or ends before it begins", async (t) => {
   const device = await labDevice("gw-1");
+  const request = parseRequest(device.csr);
+  for (const [nowMs, message] of [
+    [NOW - 2 * DAY_MS, /the clock says 2026-11-20T.*begins at 2026-11-21T.*set the clock/],
+    [END_MS, /ended at 2051-/],
+    [NOW + 100 * 366 * DAY_MS, /ended at 2051-.*the anchors of a new hub/],
+  ] as const) {
+    t.throws(() => issuer.issueDevice(request, nowMs, DAY_MS), { code: "hub.clock-wrong", message });
+    t.throws(() => issuer.issueServer(["hub.example"], nowMs), { code: "hub.clock-wrong", message });
+  }
+  const last = new X509Certificate(issuer.issueServer(["hub.example"], END_MS - 1000).certificatePem);
+  t.equal(last.validToDate.getTime(), END_MS);
+  t.notOk(isServerDue(last.toString(), END_MS - 500, END_MS), "no other one would end later");
+  t.equal(issuer.issueDevice(request, NOW - DAY_MS / 2, DAY_MS).notBeforeMs, NOW - DAY_MS);
   const issued = issuer.issueDevice(parseRequest(device.csr), NOW, 100 * 366 * DAY_MS);
   t.equal(issued.notAfterMs, issuer.certificate.validToDate.getTime());
 });
@@ -83,8 +97,8 @@ test(
 
 test("the server certificate is due when a third of its validity is left, or when the clock was set back before it", async (t) => {
   const { certificatePem } = issuer.issueServer(["hub.example"], NOW);
-  t.notOk(isServerDue(certificatePem, NOW));
-  t.notOk(isServerDue(certificatePem, NOW + 240 * DAY_MS));
-  t.ok(isServerDue(certificatePem, NOW + 250 * DAY_MS));
-  t.ok(isServerDue(certificatePem, NOW - 2 * DAY_MS));
+  t.notOk(isServerDue(certificatePem, NOW, END_MS));
+  t.notOk(isServerDue(certificatePem, NOW + 240 * DAY_MS, END_MS));
+  t.ok(isServerDue(certificatePem, NOW + 250 * DAY_MS, END_MS));
+  t.ok(isServerDue(certificatePem, NOW - 2 * DAY_MS, END_MS));
 });

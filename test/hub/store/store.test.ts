@@ -87,7 +87,7 @@ test("too many different warnings about one device, or about strangers, are coun
   t.match(await hub.journal.tail(1, "warning"), [{ detail: { claimed: "gw-new" } }], "a minute later each is stored again");
 });
 
-test("a full journal drops the oldest entries of the most frequent severity: strangers cannot displace operators' actions", async (t) => {
+test("a full journal drops the oldest entries of who has the most: strangers cannot displace operators' actions", async (t) => {
   const { store: hub, path } = await store(t);
   for (let at = 0; at < 3; at++) hub.journal.note("device.approved", ID, {}, at);
   hub.journal.note("audit.forked", ID, {}, 3);

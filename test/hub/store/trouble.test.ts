@@ -46,7 +46,7 @@ test("[TUN-27] a thread of the store that ends is started again: what it was ask
 test("[TUN-27] another process keeps the store locked: requests are answered with 503, and messages are sent again", async (t) => {
   const { hub, state } = await labHub(t);
   const faults: string[] = [];
-  hub.events.on("fault", ({ code }) => faults.push(code));
+  hub.events.on("trouble", ({ code }) => faults.push(code));
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   const { client } = await connect(t, hub, device, cert);
@@ -61,7 +61,8 @@ test("[TUN-27] another process keeps the store locked: requests are answered wit
   t.equal(refused.status, 503);
   t.ok(refused.headers["retry-after"]);
   await closed; // without a PUBACK, so the device keeps the message
-  t.equal((await ask(hub, "/healthz")).status, 200, "what needs no store is served");
+  t.equal((await ask(hub, "/.well-known/est/cacerts")).status, 200, "what needs no store is served");
+  t.equal((await ask(hub, "/healthz")).status, 503, "[STA-40]");
   t.ok(faults.includes("hub.store-failed"), "the hub says so");
   other.exec("ROLLBACK");
   t.equal((await simpleEnrol(hub, newcomer.csr)).status, 202);
@@ -95,7 +96,7 @@ test("[TUN-27] a full disk: requests are answered with 503, the hub stays, and w
   t.equal(refused.status, 503);
   t.match(refused.body.toString(), /cannot use its store/u);
   await hub.line(/hub\.store-failed/u);
-  t.equal((await ask(address, "/healthz")).status, 200);
+  t.equal((await ask(address, "/healthz")).status, 503, "[STA-40]");
   limit("unlimited");
   t.equal((await simpleEnrol(address, device.csr)).status, 202, "and nothing had to be restarted");
 });

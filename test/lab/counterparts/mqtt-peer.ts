@@ -29,6 +29,13 @@ export function puback(packet: Packet): Buffer {
   return Buffer.from([0x40, 0x02, packet.body[2 + topicLength] ?? 0, packet.body[3 + topicLength] ?? 0]);
 }
 
+/** @returns a PUBLISH at QoS 0, of at most 16,383 bytes after its header. */
+export function publication(topicText: string, payload: string): Buffer {
+  const topic = Buffer.from(topicText);
+  const rest = Buffer.concat([Buffer.from([0, topic.length]), topic, Buffer.from([0]), Buffer.from(payload)]);
+  return Buffer.concat([Buffer.from([0x30, (rest.length & 0x7f) | 0x80, rest.length >> 7]), rest]);
+}
+
 /**
  * @returns what a correct broker answers; nothing where MQTT wants no answer.
  * @param welcome the CONNACK.
@@ -49,7 +56,11 @@ export function topicOf(packet: Packet): string {
 }
 
 /** `onPacket` answers every packet of every connection. Ends with the test. */
-export function startMqttPeer(t: TestContext, pki: Pki, onPacket: (packet: Packet, socket: TLSSocket) => void): Promise<Peer> {
+export function startMqttPeer(
+  t: TestContext,
+  pki: Pick<Pki, "server" | "authority">,
+  onPacket: (packet: Packet, socket: TLSSocket) => void,
+): Promise<Peer> {
   return startPeer(t, {
     server: pki.server,
     authority: pki.authority,

@@ -2,6 +2,7 @@
 import { fileEdges } from "./files.ts";
 import { machineEdges } from "./machine.ts";
 import { recordEdges } from "./records.ts";
+import { signingEdges } from "./signing.ts";
 import { streamEdges } from "./streams.ts";
 import { toolEdges } from "./tools.ts";
 import { webEdges } from "./web.ts";
@@ -16,6 +17,7 @@ export async function allEdges(): Promise<ReadonlyMap<string, Edge>> {
     ...webEdges(),
     ...streamEdges(),
     ...toolEdges(),
+    ...(await signingEdges()),
     ...machineEdges(),
     ...(await fileEdges()),
     ...(await recordEdges()),

@@ -44,10 +44,10 @@ export function toolEdges(): ReadonlyMap<string, Edge> {
 }
 
 /** The arguments of a command, with the hostile one in its place. */
-type Command = (argument: string) => readonly string[];
+export type Command = (argument: string) => readonly string[];
 
 /** The first character of an input says in which place the rest of it is typed. */
-function argumentEdge(
+export function argumentEdge(
   valid: Command,
   places: Readonly<Record<string, Command>>,
   run: (argv: readonly string[]) => unknown,
@@ -73,7 +73,7 @@ function argumentEdge(
 }
 
 /** What a command prints when it refuses has the bound of a message, and its usage. */
-async function refusing(run: (print: (text: string) => void) => Promise<number>): Promise<void> {
+export async function refusing(run: (print: (text: string) => void) => Promise<number>): Promise<void> {
   let printed = "";
   const code = await run((line) => (printed += line));
   if (code === 0) return;
@@ -99,7 +99,9 @@ function argumentEdges(): ReadonlyMap<string, Edge> {
       }),
     );
   const asRelease = async (argv: readonly string[]): Promise<void> =>
-    await refusing(async (print) => runRelease(argv, { out: () => undefined, err: print, nowMs: () => Date.now() }));
+    await refusing(async (print) =>
+      runRelease(argv, { out: () => undefined, err: print, shown: async () => undefined, nowMs: () => Date.now() }),
+    );
   const add = (name: string, ...more: readonly string[]): readonly string[] => [
     "add",
     "dir",
@@ -174,7 +176,9 @@ function argumentEdges(): ReadonlyMap<string, Edge> {
 }
 
 async function asHub(argv: readonly string[]): Promise<void> {
-  await refusing(async (print) => runHub(argv, { out: () => undefined, err: print, stop: new AbortController().signal }));
+  await refusing(async (print) =>
+    runHub(argv, { out: () => undefined, err: print, shown: async () => undefined, stop: new AbortController().signal }),
+  );
 }
 
 function notThere(): never {
@@ -270,12 +274,13 @@ function pem(): string {
   return KEY;
 }
 
-function keyEdges(): ReadonlyMap<string, Edge> {
-  const begin = "-----BEGIN PRIVATE KEY-----\n";
-  const keyEdge = (take: Edge["take"]): Edge => ({
+/** A file with a key in PEM, of the private or the public kind. */
+export function keyEdge(valid: string, take: Edge["take"]): Edge {
+  const begin = `${valid.slice(0, valid.indexOf("\n"))}\n`;
+  return {
     bytesMax: KEY_BYTES_MAX,
     take,
-    valid: () => padded(pem(), KEY_BYTES_MAX),
+    valid: () => padded(valid, KEY_BYTES_MAX),
     worst: new Map([
       ["text", text("a", KEY_BYTES_MAX)],
       ["zeros", () => Buffer.alloc(KEY_BYTES_MAX)],
@@ -283,12 +288,15 @@ function keyEdges(): ReadonlyMap<string, Edge> {
       ["keys that begin", text(begin, KEY_BYTES_MAX)],
       ["one key without an end", () => Buffer.concat([Buffer.from(begin), text("A", KEY_BYTES_MAX - begin.length)()])],
     ]),
-  });
+  };
+}
+
+function keyEdges(): ReadonlyMap<string, Edge> {
   return new Map([
-    ["key of an operator", keyEdge((bytes) => readKey(scratch.write("edge.key", bytes)))],
+    ["key of an operator", keyEdge(pem(), (bytes) => readKey(scratch.write("edge.key", bytes)))],
     [
       "key of the release tool",
-      keyEdge(async (bytes) => {
+      keyEdge(pem(), async (bytes) => {
         scratch.write("workshop/keys/os.pem", bytes);
         return await readSigner(layoutOf(scratch.path("workshop")), "os");
       }),

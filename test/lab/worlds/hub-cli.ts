@@ -24,6 +24,7 @@ export async function hubCommand(state: string | undefined, ...argv: readonly st
   const code = await run([...argv, ...where], {
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
+    shown: async () => undefined,
     stop: new AbortController().signal,
   });
   return {

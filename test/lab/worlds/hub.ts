@@ -289,7 +289,7 @@ export function labLog(device: LabDevice, size: number, mark = "one"): LabLog {
   };
 }
 
-/** A message as the agent sends it. */
+/** A message as the agent or the hub sends it. */
 export function labMessage(body: unknown, id: string = randomUUID()): string {
   return JSON.stringify({ v: 1, id, at: new Date().toISOString(), body });
 }

@@ -38,7 +38,7 @@ export class ReleaseRoom {
   async tool(...words: readonly string[]): Promise<Said> {
     const lines: string[] = [];
     const print = (text: string): void => void lines.push(text);
-    const code = await run(words, { out: print, err: print, nowMs: () => this.nowMs });
+    const code = await run(words, { out: print, err: print, shown: async () => undefined, nowMs: () => this.nowMs });
     return { code, text: lines.join("\n").replaceAll(/\s+/gu, " ") };
   }
 

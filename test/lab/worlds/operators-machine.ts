@@ -70,6 +70,7 @@ export async function answerText(
   const code = await run(words, {
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
+    shown: async () => undefined,
     nowMs: () => Date.now(),
   });
   return { code, out: out.join("\n"), err: err.join("\n").replaceAll(/\s+/gu, " "), shown: err };

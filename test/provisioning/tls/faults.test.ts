@@ -1,6 +1,9 @@
 import { test } from "tap";
 import { connectFault } from "../../../agent/tunnel/classify.ts";
+import { Fault } from "../../../hal/fault.ts";
 import { tlsFault } from "../../../provisioning/tls/faults.ts";
+import { openStrictTls, secureContextFor } from "../../../provisioning/tls/index.ts";
+import { startTcpPeer } from "../../lab/counterparts/tls-peer.ts";
 
 const failure = (code: string | undefined, message: string): Error =>
   Object.assign(new RangeError(message), code === undefined ? {} : { code });
@@ -32,4 +35,21 @@ test("[TUN-2] a failure that is not about the hub's certificate keeps the caller
   t.equal(tlsFault(reset, "enrol.unreachable", "hub.example:8443").code, "enrol.unreachable");
   t.equal(connectFault(reset, "connect").code, "tunnel.unreachable");
   t.equal(connectFault(failure("ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "tlsv1 alert unknown ca"), "connect").code, "tunnel.refused");
+});
+
+test("[TUN-2] what does not speak TLS is named as that, without OpenSSL's sources, and with what to compare", async (t) => {
+  for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "nonsense nonsense nonsense"]) {
+    const port = await startTcpPeer(t, (socket) => void socket.once("data", () => socket.end(answer)));
+    const hub = { host: "127.0.0.1", port, authority: "" };
+    const error: unknown = await openStrictTls(hub, secureContextFor(hub, undefined), AbortSignal.timeout(60_000)).then(
+      () => undefined,
+      (refused: unknown) => refused,
+    );
+    if (!(error instanceof Fault)) return void t.fail("it is refused");
+    for (const fault of [error, connectFault(error.cause, "connect")]) {
+      t.match(fault.message, /does not speak TLS \([a-z ]+\); compare host and port with the hub's/u, answer);
+      t.notMatch(fault.message, /deps|\.c:|error:/u);
+    }
+  }
+  return undefined;
 });

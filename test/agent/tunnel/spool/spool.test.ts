@@ -165,12 +165,18 @@ test("[TUN-6] a torn end is cut off, and the messages before it are sent", async
   const { spool } = await open(files);
   await spool.append("event", "event", text("whole"));
   await spool.append("event", "event", text("torn"));
-  const [[name, bytes] = ["", new Uint8Array()]] = files.contents;
+  const [[name, file] = ["", new Uint8Array()]] = files.contents;
+  const end = file.findLastIndex((byte) => byte !== 0) + 1;
+  t.ok(file.byteLength > end, "zeros follow the records");
   for (let cut = 1; cut < 20; cut += 1) {
-    files.contents.set(name, bytes.subarray(0, bytes.byteLength - cut));
-    const { spool: reopened, drops } = await open(files);
-    t.same(await drain(reopened), ["whole"]);
-    t.same(drops, [], "a torn end is no loss, because its append never resolved");
+    const cutOff = file.subarray(0, end - cut);
+    // the disk may have written nothing behind the cut, or the zeros that were there before
+    for (const bytes of [cutOff, Buffer.concat([cutOff, new Uint8Array(file.byteLength - end + cut)])]) {
+      files.contents.set(name, bytes);
+      const { spool: reopened, drops } = await open(files);
+      t.same(await drain(reopened), ["whole"]);
+      t.same(drops, [], "a torn end is no loss, because its append never resolved");
+    }
   }
   const { spool: reopened } = await open(files);
   await reopened.append("event", "event", text("after"));
@@ -296,9 +302,9 @@ test("[TUN-6] what is durable is handed out while another message is being writt
   const appends: Promise<void>[] = [];
   const slow = {
     ...files,
-    append: async (name: string, bytes: Uint8Array): Promise<void> => {
+    write: async (...words: Parameters<typeof files.write>): Promise<number> => {
       await appends.shift();
-      return files.append(name, bytes);
+      return files.write(...words);
     },
   };
   const { spool } = await open(slow);
@@ -337,4 +343,32 @@ test("[TUN-20] a segment holds a 64th of the spool, and at least 64 KiB", async 
     const [first] = files.contents.values();
     t.ok(first !== undefined && first.byteLength <= expected && first.byteLength > expected - 1100, `${first?.byteLength}`);
   }
+});
+
+test("[TUN-6] room behind the records of a full segment is no damage, anything else there is", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  const sent = Array.from({ length: 7 }, (_, number) => `${number}`.padEnd(20_000, "."));
+  for (const one of sent) await spool.append("event", "event", text(one));
+  const [first = ""] = await files.list();
+  const bytes = files.contents.get(first)?.slice() ?? new Uint8Array();
+  t.equal(bytes.at(-1), 0, "the first segment has room left that no message fits into");
+  const { spool: reopened, drops } = await open(files);
+  t.same(await drain(reopened), sent);
+  t.same(drops, []);
+  bytes[bytes.byteLength - 1] = 1;
+  files.contents.set(first, bytes);
+  const { drops: told } = await open(files);
+  t.same(told, [{ class: "event", reason: "damaged", messages: 1 }]);
+});
+
+test("[TUN-6] messages overwrite the zeros behind them, and the file keeps its length", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  const lengths = new Set<number>();
+  for (let number = 0; number < 50; number += 1) {
+    await spool.append("event", "event", text(`${number}`));
+    for (const { byteLength } of files.contents.values()) lengths.add(byteLength);
+  }
+  t.same([...lengths], [65_536]);
 });

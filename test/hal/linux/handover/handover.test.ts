@@ -56,7 +56,11 @@ test("[OTA-32] a link is not followed, wherever it leads", async (t) => {
   await symlink("/etc/passwd", join(directory, "outside"));
   await symlink("nowhere", join(directory, "broken"));
   for (const name of ["inside", "outside", "broken"])
-    await t.rejects(handover.take(name, MAX), { code: "file.not-regular" }, name);
+    await t.rejects(
+      handover.take(name, MAX),
+      { code: "file.not-regular", message: `take "${name}": it is a link, and not a regular file` },
+      name,
+    );
 });
 
 test("[OTA-32] a file with more than one link is refused: it may be another user's", async (t) => {
