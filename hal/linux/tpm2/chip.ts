@@ -102,6 +102,25 @@ export async function lockoutState(tpm: Tpm): Promise<LockoutState> {
   };
 }
 
+/** Who owns the chip, as far as it tells. (Part 2, table 35, TPMA_PERMANENT) */
+export interface Ownership {
+  readonly hasOwnerPassword: boolean;
+  readonly hasEndorsementPassword: boolean;
+  readonly hasLockoutPassword: boolean;
+  readonly isClearForbidden: boolean;
+}
+
+/** Which passwords are set, and whether the lockout's may clear the chip. */
+export async function ownership(tpm: Tpm): Promise<Ownership> {
+  const bits = (await property(tpm, PROPERTY.permanent)) ?? 0;
+  return {
+    hasOwnerPassword: (bits & PERMANENT.ownerAuthSet) !== 0,
+    hasEndorsementPassword: (bits & PERMANENT.endorsementAuthSet) !== 0,
+    hasLockoutPassword: (bits & PERMANENT.lockoutAuthSet) !== 0,
+    isClearForbidden: (bits & PERMANENT.disableClear) !== 0,
+  };
+}
+
 /** TPM2_GetRandom, as often as needed. (Part 3, clause 16.1) */
 export async function getRandom(tpm: Tpm, count: number, cover?: TpmSession): Promise<Uint8Array> {
   let random = new Uint8Array();

@@ -58,18 +58,15 @@ export const COMMAND = {
   policyPcr: 0x017f,
   pcrExtend: 0x0182,
   policyGetDigest: 0x0189,
-  policyCommandCode: 0x016c,
 } as const;
 
 /** TPM_ST. (Part 2, table 19) */
 export const TAG = {
   noSessions: 0x8001,
   sessions: 0x8002,
-  attestNv: 0x8014,
   attestCertify: 0x8017,
   attestQuote: 0x8018,
   hashCheck: 0x8024,
-  verified: 0x8022,
 } as const;
 
 /** TPM_RH. (Part 2, table 28) */
@@ -86,7 +83,6 @@ export const HANDLE = {
 export const FIRST_HANDLE = {
   nv: 0x0100_0000,
   loadedSession: 0x0200_0000,
-  policySession: 0x0300_0000,
   transient: 0x8000_0000,
   persistent: 0x8100_0000,
 } as const;
@@ -102,9 +98,7 @@ export const CAPABILITY = {
 /** TPM_PT. (Part 2, table 23) */
 export const PROPERTY = {
   manufacturer: 0x0000_0105,
-  transientMin: 0x0000_010e,
   permanent: 0x0000_0200,
-  startupClear: 0x0000_0201,
   lockoutCounter: 0x0000_020e,
   maxAuthFail: 0x0000_020f,
   lockoutInterval: 0x0000_0210,
@@ -123,13 +117,10 @@ export const PERMANENT = {
 /** TPMA_OBJECT. (Part 2, table 31) */
 export const OBJECT = {
   fixedTpm: 0x0000_0002,
-  stClear: 0x0000_0004,
   fixedParent: 0x0000_0010,
   sensitiveDataOrigin: 0x0000_0020,
   userWithAuth: 0x0000_0040,
-  adminWithPolicy: 0x0000_0080,
   noDa: 0x0000_0400,
-  encryptedDuplication: 0x0000_0800,
   restricted: 0x0001_0000,
   decrypt: 0x0002_0000,
   sign: 0x0004_0000,
@@ -143,14 +134,13 @@ export const NV = {
   ownerRead: 0x0002_0000,
   authRead: 0x0004_0000,
   noDa: 0x0200_0000,
-  written: 0x2000_0000,
 } as const;
 
 /** TPMA_SESSION. (Part 2, table 32) */
 export const SESSION = { continueSession: 0x01, decrypt: 0x20, encrypt: 0x40 } as const;
 
 /** TPM_SU. (Part 2, table 20) */
-export const STARTUP = { clear: 0x0000, state: 0x0001 } as const;
+export const STARTUP = { clear: 0x0000 } as const;
 
 /** TPM_SE. (Part 2, table 21) */
 export const SESSION_TYPE = { hmac: 0x00, policy: 0x01, trial: 0x03 } as const;

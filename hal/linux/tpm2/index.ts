@@ -10,6 +10,7 @@ export {
   handlesFrom,
   hierarchyChangeAuth,
   lockoutState,
+  ownership,
   property,
   selfTest,
   shutdown,

@@ -27,23 +27,29 @@ export interface Swtpm {
 
 const ATTEMPTS = 10;
 
+interface SwtpmOptions {
+  /** For its state; a new TPM in a temporary directory when left out. */
+  readonly directory?: string;
+  /** Of an earlier TPM that comes back; a free one when left out. */
+  readonly port?: number;
+  /** False for a TPM that still waits for TPM2_Startup. */
+  readonly isStarted?: boolean;
+  /** Words before the command, for instance `ip netns exec NAME`. */
+  readonly prefix?: readonly [string, ...string[]];
+}
+
 /**
  * Starts a TPM and returns when it answers.
- * @param options.directory for its state; a new TPM in a temporary directory when left out.
- * @param options.port of an earlier TPM that comes back; a free one when left out.
- * @param options.prefix words before the command, for instance `ip netns exec NAME`.
  * @throws Fault `process.failed` when swtpm does not start.
  */
-export async function startSwtpm(
-  options: { readonly directory?: string; readonly port?: number; readonly prefix?: readonly [string, ...string[]] } = {},
-): Promise<Swtpm> {
+export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
   // An absolute path: with --daemon a relative one puts the TPM into failure mode.
   const directory = options.directory === undefined ? await mkdtemp(join(tmpdir(), "swtpm-")) : resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await freePortPair());
     try {
-      const processId = await start(directory, port, options.prefix);
+      const processId = await start(directory, port, options);
       let ended: Promise<void> | undefined;
       // Once only: afterwards the number may be another process's.
       const cut = (): Promise<void> => (ended ??= end(processId, "SIGKILL"));
@@ -64,14 +70,14 @@ export async function openTpm({ port }: Pick<Swtpm, "port">): Promise<Tpm> {
   return new Tpm(await connectSimulator({ port }));
 }
 
-async function start(directory: string, port: number, prefix?: readonly [string, ...string[]]): Promise<number> {
+async function start(directory: string, port: number, { prefix, isStarted = true }: SwtpmOptions): Promise<number> {
   const pidFile = join(directory, "pid");
   const args = ["socket", "--tpm2", "--tpmstate", `dir=${directory}`, "--server", `type=tcp,port=${port}`];
   args.push(
     "--ctrl",
     `type=tcp,port=${port + 1}`,
     "--flags",
-    "not-need-init,startup-clear",
+    isStarted ? "not-need-init,startup-clear" : "not-need-init",
     "--daemon",
     "--pid",
     `file=${pidFile}`,

@@ -1,5 +1,8 @@
 // The chip as a whole, its owner's rights, its indices and its policies, on a real TPM.
 import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Test, test } from "tap";
 import {
   ALG,
@@ -25,6 +28,7 @@ import {
   nvReadPublic,
   nvUndefineSpace,
   nvWrite,
+  ownership,
   pcrExtend,
   pcrRead,
   permanent,
@@ -36,6 +40,8 @@ import {
   sealTemplate,
   selfTest,
   shutdown,
+  lockoutState,
+  OBJECT,
   sign,
   SIGNING_TEMPLATE,
   startSession,
@@ -45,8 +51,7 @@ import {
   unseal,
   verifySignature,
 } from "../../../../hal/linux/tpm2/index.ts";
-import { COMMAND, PERMANENT, PROPERTY } from "../../../../hal/linux/tpm2/constants.ts";
-import { property } from "../../../../hal/linux/tpm2/chip.ts";
+import { COMMAND, PROPERTY } from "../../../../hal/linux/tpm2/constants.ts";
 import { writePcrSelection } from "../../../../hal/linux/tpm2/pcr.ts";
 import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 import { needs } from "../../../lab/runner/needs.ts";
@@ -68,7 +73,7 @@ async function tpmOf(t: Test): Promise<Tpm> {
 const sha256 = (...parts: readonly Uint8Array[]): Buffer => createHash("sha256").update(Buffer.concat(parts)).digest();
 const number = (value: number): Buffer => Buffer.from(value.toString(16).padStart(8, "0"), "hex");
 
-test("a chip tells what it can, tests itself, and is started and shut down", { skip }, async (t) => {
+test("a chip tells what it can, and tests itself", { skip }, async (t) => {
   const tpm = await tpmOf(t);
   const algorithms = (await getCapability(tpm, "algorithms", 0)).data;
   t.ok(algorithms.kind === "algorithms" && algorithms.items.some(({ algorithm }) => algorithm === ALG.ecc));
@@ -81,15 +86,50 @@ test("a chip tells what it can, tests itself, and is started and shut down", { s
   );
   t.equal((await getCapability(tpm, "properties", PROPERTY.manufacturer, 1)).more, true);
   await selfTest(tpm);
-  await shutdown(tpm);
   await t.rejects(startup(tpm), { code: "tpm.not-ready", message: /0x100/ }, "it has been started");
+});
+
+test("a TPM that nobody started says so, and works after its start", { skip }, async (t) => {
+  const chip = await startSwtpm({ isStarted: false });
+  t.teardown(chip.stop);
+  await using tpm = await openTpm(chip);
+  await t.rejects(getRandom(tpm, 8), { code: "tpm.not-ready", message: /TPM_RC_INITIALIZE/ });
+  await startup(tpm);
+  t.equal((await getRandom(tpm, 8)).length, 8);
+});
+
+test("after an orderly shutdown nothing is counted against a key under protection", { skip }, async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), "chip-"));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  const template = { ...SIGNING_TEMPLATE, attributes: SIGNING_TEMPLATE.attributes & ~OBJECT.noDa };
+  const counts: number[] = [];
+  for (const isOrderly of [true, true, false, false]) {
+    const chip = await startSwtpm({ directory });
+    t.teardown(chip.stop);
+    await using tpm = await openTpm(chip);
+    await using root = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
+    await using key = await load(tpm, root, await create(tpm, root, template));
+    await sign(tpm, key, sha256(SECRET));
+    const { failures } = await lockoutState(tpm);
+    // The last power-on came after a cut; those before it, after a shutdown or for the first time.
+    counts.push(failures);
+    if (isOrderly) await shutdown(tpm);
+    await chip.cut();
+  }
+  t.same(counts, [0, 0, 0, 1]);
 });
 
 test("an owner forbids TPM2_Clear with the lockout's password, and only the platform allows it again", { skip }, async (t) => {
   const tpm = await tpmOf(t);
-  const isForbidden = async (): Promise<boolean> =>
-    (((await property(tpm, PROPERTY.permanent)) ?? 0) & PERMANENT.disableClear) !== 0;
+  const isForbidden = async (): Promise<boolean> => (await ownership(tpm)).isClearForbidden;
+  const nobody = { hasOwnerPassword: false, hasEndorsementPassword: false, hasLockoutPassword: false, isClearForbidden: false };
+  t.same(await ownership(tpm), nobody);
+  await hierarchyChangeAuth(tpm, HANDLE.owner, PASSWORD);
+  t.same(await ownership(tpm), { ...nobody, hasOwnerPassword: true });
+  await hierarchyChangeAuth(tpm, HANDLE.endorsement, PASSWORD);
+  t.same(await ownership(tpm), { ...nobody, hasOwnerPassword: true, hasEndorsementPassword: true });
   await hierarchyChangeAuth(tpm, HANDLE.lockout, PASSWORD);
+  t.equal((await ownership(tpm)).hasLockoutPassword, true);
   const auth = { kind: "password", auth: PASSWORD } as const;
   await clearControl(tpm, true, auth);
   t.equal(await isForbidden(), true);
