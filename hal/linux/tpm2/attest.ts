@@ -6,7 +6,7 @@ import { readSignature, type TpmSignature, writeScheme } from "./structures.ts";
 import type { Tpm } from "./tpm.ts";
 import { join, sized, WireReader } from "./wire.ts";
 
-/** TPMS_ATTEST, of the kinds that this layer knows. (Part 2, table 150) */
+/** TPMS_ATTEST, of the kinds that this layer knows. (Part 2, table 132) */
 export interface Attestation {
   readonly qualifiedSigner: Uint8Array;
   /** What the asker gave, against replays. */
@@ -31,8 +31,8 @@ export interface SignedAttestation {
 }
 
 /**
- * TPMS_ATTEST with TPMS_CLOCK_INFO, TPMS_QUOTE_INFO and TPMS_CERTIFY_INFO. (Part 2, tables 112,
- * 143, 144 and 150)
+ * TPMS_ATTEST with TPMS_CLOCK_INFO, TPMS_QUOTE_INFO and TPMS_CERTIFY_INFO. (Part 2, tables 120,
+ * 123, 124 and 132)
  * @throws Fault `tpm.protocol` for what is malformed, or of another kind.
  */
 export function readAttestation(message: Uint8Array): Attestation {

@@ -14,21 +14,21 @@ const ANSWERS_MAX = 64;
 /** Bytes of one answer to TPM2_GetRandom that are asked for: each chip can give as many. */
 const RANDOM_BYTES_MAX = 32;
 
-/** TPMS_ALG_PROPERTY. (Part 2, table 106) */
+/** TPMS_ALG_PROPERTY. (Part 2, table 100) */
 export interface AlgorithmProperty {
   readonly algorithm: number;
   /** TPMA_ALGORITHM. */
   readonly attributes: number;
 }
 
-/** TPMS_CAPABILITY_DATA, of the kinds that this layer asks for. (Part 2, table 118) */
+/** TPMS_CAPABILITY_DATA, of the kinds that this layer asks for. (Part 2, table 119) */
 export type CapabilityData =
   | { readonly kind: "algorithms"; readonly items: readonly AlgorithmProperty[] }
   | { readonly kind: "handles"; readonly items: readonly number[] }
   | { readonly kind: "commands"; readonly items: readonly number[] }
   | { readonly kind: "properties"; readonly items: readonly { readonly property: number; readonly value: number }[] };
 
-/** TPMS_CAPABILITY_DATA. (Part 2, tables 102, 98, 99, 106 and 118) */
+/** TPMS_CAPABILITY_DATA. (Part 2, tables 100, 101, 106, 108, 112, 113 and 119) */
 export function readCapabilityData(reader: WireReader): CapabilityData {
   const capability = reader.u32();
   switch (capability) {
@@ -102,7 +102,7 @@ export async function lockoutState(tpm: Tpm): Promise<LockoutState> {
   };
 }
 
-/** Who owns the chip, as far as it tells. (Part 2, table 35, TPMA_PERMANENT) */
+/** Who owns the chip, as far as it tells. (Part 2, table 34, TPMA_PERMANENT) */
 export interface Ownership {
   readonly hasOwnerPassword: boolean;
   readonly hasEndorsementPassword: boolean;

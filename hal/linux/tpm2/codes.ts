@@ -172,7 +172,7 @@ export function isRetry(code: number): boolean {
   return AGAIN.has(code);
 }
 
-/** Pure. Takes any code apart; a code that nobody defined has no name. (Part 2, figure 26) */
+/** Pure. Takes any code apart; a code that nobody defined has no name. */
 export function decodeCode(code: number): DecodedCode {
   const plain = (code & ~LAYER_MASK) >>> 0;
   if ((plain & 0x80) === 0) return { code, name: FORMAT_ZERO[plain], position: undefined };

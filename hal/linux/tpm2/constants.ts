@@ -1,4 +1,5 @@
-// The numbers of TPM 2.0 Library Part 2 that this layer uses.
+// The numbers of TPM 2.0 Library Part 2 that this layer uses. Tables and clauses of the Library are
+// numbered here as in revision 1.59.
 
 /** TPM_ALG_ID. (Part 2, table 9) */
 export const ALG = {
@@ -79,7 +80,7 @@ export const HANDLE = {
   platform: 0x4000_000c,
 } as const;
 
-/** TPM_HC, the first handle of each kind. (Part 2, table 30) */
+/** TPM_HC, the first handle of each kind. (Part 2, table 29) */
 export const FIRST_HANDLE = {
   nv: 0x0100_0000,
   loadedSession: 0x0200_0000,
@@ -105,7 +106,7 @@ export const PROPERTY = {
   lockoutRecovery: 0x0000_0211,
 } as const;
 
-/** TPMA_PERMANENT. (Part 2, table 35) */
+/** TPMA_PERMANENT. (Part 2, table 34) */
 export const PERMANENT = {
   ownerAuthSet: 0x0000_0001,
   endorsementAuthSet: 0x0000_0002,
@@ -126,7 +127,7 @@ export const OBJECT = {
   sign: 0x0004_0000,
 } as const;
 
-/** TPMA_NV. (Part 2, table 204) */
+/** TPMA_NV. (Part 2, table 214) */
 export const NV = {
   ownerWrite: 0x0000_0002,
   authWrite: 0x0000_0004,

@@ -12,10 +12,10 @@ export const SESSION_HASH_BYTES = 32;
 const AES_KEY_BYTES = 16;
 const AES_BLOCK_BYTES = 16;
 
-/** The label ends with a zero, in both derivations. (Part 1, clause 11.4.10) */
+/** The label ends with a zero, in both derivations. (Part 1, KDFa and KDFe) */
 const label = (text: string): Uint8Array => Buffer.from(`${text}\0`, "ascii");
 
-/** KDFa, NIST SP 800-108 in counter mode with HMAC-SHA-256. (Part 1, clause 11.4.10.2) */
+/** KDFa, NIST SP 800-108 in counter mode with HMAC-SHA-256. (Part 1) */
 export function kdfA(key: Uint8Array, use: string, contextU: Uint8Array, contextV: Uint8Array, bytes: number): Uint8Array {
   return stretched(bytes, (counter) => {
     const hmac = createHmac("sha256", key).update(counter).update(label(use));
@@ -27,7 +27,7 @@ export function kdfA(key: Uint8Array, use: string, contextU: Uint8Array, context
   });
 }
 
-/** KDFe, NIST SP 800-56A with SHA-256. (Part 1, clause 11.4.10.3) */
+/** KDFe, NIST SP 800-56A with SHA-256. (Part 1) */
 export function kdfE(z: Uint8Array, use: string, partyU: Uint8Array, partyV: Uint8Array, bytes: number): Uint8Array {
   return stretched(bytes, (counter) =>
     createHash("sha256").update(counter).update(z).update(label(use)).update(partyU).update(partyV).digest(),
@@ -40,7 +40,7 @@ function stretched(bytes: number, block: (counter: Uint8Array) => Uint8Array): U
   return join(...blocks).subarray(0, bytes);
 }
 
-/** AES-128-CFB over the content of a first parameter. (Part 1, clause 21.3) */
+/** AES-128-CFB over the content of a first parameter. (Part 1, CFB mode parameter encryption) */
 export function cipherParameter(
   direction: "encrypt" | "decrypt",
   sessionValue: Uint8Array,

@@ -6,7 +6,7 @@ import { digestOf } from "./structures.ts";
 import type { Tpm } from "./tpm.ts";
 import { join, sized, u16, u32, type WireReader } from "./wire.ts";
 
-/** TPMS_NV_PUBLIC. (Part 2, table 206) */
+/** TPMS_NV_PUBLIC. (Part 2, table 215) */
 export interface NvPublic {
   readonly index: number;
   /** TPMA_NV. */
@@ -21,12 +21,12 @@ export type NvIndex = TpmEntity & { readonly area: NvPublic };
 /** Bytes of one read or write: each chip can do as many (TPM_PT_NV_BUFFER_MAX is 512 at least). */
 const PART_BYTES_MAX = 512;
 
-/** TPMS_NV_PUBLIC, always with SHA-256. (Part 2, table 206) */
+/** TPMS_NV_PUBLIC, always with SHA-256. (Part 2, table 215) */
 export function writeNvPublic({ index, attributes, authPolicy, bytes }: NvPublic): Uint8Array {
   return join(u32(index), u16(ALG.sha256), u32(attributes), sized(authPolicy), u16(bytes));
 }
 
-/** TPMS_NV_PUBLIC. (Part 2, table 206) */
+/** TPMS_NV_PUBLIC. (Part 2, table 215) */
 export function readNvPublic(reader: WireReader): NvPublic {
   const index = reader.u32();
   const hash = reader.u16();
@@ -34,7 +34,7 @@ export function readNvPublic(reader: WireReader): NvPublic {
   return { index, attributes: reader.u32(), authPolicy: reader.sized(), bytes: reader.u16() };
 }
 
-/** The Name of an index. (Part 1, clause 16) */
+/** The Name of an index. (Part 1, Names) */
 export function nvName(area: NvPublic): Uint8Array {
   return join(u16(ALG.sha256), digestOf(ALG.sha256, writeNvPublic(area)));
 }

@@ -77,7 +77,7 @@ export function sealTemplate(authPolicy: Uint8Array = EMPTY): PublicArea {
   return { type: "keyed-hash", nameAlg: ALG.sha256, attributes, authPolicy, hmacHash: undefined, unique: EMPTY };
 }
 
-/** A hierarchy or another handle whose Name is the handle itself. (Part 1, clause 16) */
+/** A hierarchy or another handle whose Name is the handle itself. (Part 1, Names) */
 export function permanent(handle: number): TpmEntity {
   return { handle, name: u32(handle) };
 }
@@ -104,7 +104,7 @@ export class LoadedObject implements TpmEntity, AsyncDisposable {
 /** A key that is not loaded: the public area, and the private one encrypted by its parent. */
 export interface KeyBlob {
   readonly area: PublicArea;
-  /** The content of TPM2B_PRIVATE. (Part 2, table 196) */
+  /** The content of TPM2B_PRIVATE. (Part 2, table 208) */
   readonly privateBlob: Uint8Array;
 }
 
@@ -123,14 +123,14 @@ function creation({ password = EMPTY, data = EMPTY }: CreateOptions, template: P
   return join(writeSensitiveCreate(password, data), writeSizedPublic(template), sized(EMPTY), writePcrSelection([]));
 }
 
-/** TPM2B_CREATION_DATA, its digest and ticket, which nobody here needs. (Part 2, tables 217, 94) */
+/** TPM2B_CREATION_DATA, its digest and ticket, which nobody here needs. (Part 2, tables 223, 96) */
 function skipCreation(reader: WireReader): void {
   reader.sized();
   reader.sized();
   skipTicket(reader);
 }
 
-/** TPMT_TK_CREATION. (Part 2, table 94) */
+/** TPMT_TK_CREATION. (Part 2, table 96) */
 export function skipTicket(reader: WireReader): void {
   reader.u16();
   reader.u32();
@@ -243,7 +243,7 @@ export function sign(
   auth = NO_PASSWORD,
   hash: number = ALG.sha256,
 ): Promise<TpmSignature> {
-  // The empty ticket says that the TPM did not make the digest. (Part 2, table 97)
+  // The empty ticket says that the TPM did not make the digest. (Part 2, table 99)
   const ticket = join(u16(TAG.hashCheck), u32(HANDLE.null), sized(EMPTY));
   const parameters = join(sized(digest), writeScheme({ algorithm: "ecdsa", hash }), ticket);
   return tpm.run(

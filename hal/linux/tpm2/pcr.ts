@@ -22,7 +22,7 @@ const SELECTION_BYTES_MIN = 3;
 /** Bytes of the bits that are still read: 256 registers. */
 const SELECT_BYTES_MAX = 32;
 
-/** TPML_PCR_SELECTION with its TPMS_PCR_SELECTION. (Part 2, tables 85 and 103) */
+/** TPML_PCR_SELECTION with its TPMS_PCR_SELECTION. (Part 2, tables 93 and 111) */
 export function writePcrSelection(selections: readonly PcrSelection[]): Uint8Array {
   const items = selections.map(({ hash, registers }) => {
     const bits = new Uint8Array(SELECT_BYTES);
@@ -36,7 +36,7 @@ export function writePcrSelection(selections: readonly PcrSelection[]): Uint8Arr
   return join(u32(items.length), ...items);
 }
 
-/** TPML_PCR_SELECTION. (Part 2, table 103) */
+/** TPML_PCR_SELECTION. (Part 2, table 111) */
 export function readPcrSelection(reader: WireReader): readonly PcrSelection[] {
   return reader.list(SELECTION_BYTES_MIN, () => {
     const [hash, size] = [reader.u16(), reader.u8()];

@@ -1,12 +1,12 @@
 // The caller's side of an authorization session: nonces, HMACs, the cipher of first parameters.
-// (Part 1, clauses 19 and 21; Part 2, tables 137 and 138)
+// (Part 1, Session-based authorizations; Part 2, tables 134 and 135)
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { Fault } from "../../fault.ts";
 import { HANDLE, SESSION } from "./constants.ts";
 import { cipherParameter, SESSION_HASH_BYTES } from "./kdf.ts";
 import { join, sized, u32, u8, type WireReader } from "./wire.ts";
 
-/** What a command names by handle, with the Name that authorizations cover. (Part 1, clause 16) */
+/** What a command names by handle, with the Name that authorizations cover. (Part 1, Names) */
 export interface TpmEntity {
   readonly handle: number;
   readonly name: Uint8Array;
@@ -80,7 +80,7 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
   }
 
   /**
-   * TPMS_AUTH_COMMAND. (Part 2, table 137)
+   * TPMS_AUTH_COMMAND. (Part 2, table 134)
    * @param others nonces of the TPM of sessions that only encrypt, for the first session.
    */
   authCommand(auth: Uint8Array, cpHash: Uint8Array, attributes: number, others: Uint8Array): Uint8Array {
@@ -88,7 +88,7 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
     return join(u32(this.handle), sized(this.#nonceCaller), u8(attributes), sized(hmac));
   }
 
-  /** The TPM refused the command, and kept its nonce. (Part 1, clause 19.6.2) */
+  /** The TPM refused the command, and kept its nonce. */
   refused(): void {
     this.#isAsking = false;
   }
@@ -102,7 +102,7 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
     return true;
   }
 
-  /** Part 1, clause 19.6.5. A policy session without salt has no key, and then no HMAC. */
+  /** The HMAC of Part 1. A policy session without salt has no key, and then no HMAC. */
   #hmac(auth: Uint8Array, hash: Uint8Array, newer: Uint8Array, older: Uint8Array, attributes: number): Uint8Array {
     const key = join(this.#key, auth);
     if (key.length === 0) return new Uint8Array();
@@ -114,7 +114,7 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
   }
 }
 
-/** TPMS_AUTH_RESPONSE. (Part 2, table 138) */
+/** TPMS_AUTH_RESPONSE. (Part 2, table 135) */
 export interface AuthResponse {
   readonly nonce: Uint8Array;
   readonly attributes: number;
@@ -125,7 +125,7 @@ export function readAuthResponse(reader: WireReader): AuthResponse {
   return { nonce: reader.sized(), attributes: reader.u8(), hmac: reader.sized() };
 }
 
-/** TPMS_AUTH_COMMAND of a password. (Part 2, table 137) */
+/** TPMS_AUTH_COMMAND of a password. (Part 2, table 134) */
 export function passwordCommand(auth: Uint8Array): Uint8Array {
   return join(u32(HANDLE.password), sized(new Uint8Array()), u8(SESSION.continueSession), sized(auth));
 }

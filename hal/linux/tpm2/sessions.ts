@@ -42,7 +42,7 @@ export async function startSession(tpm: Tpm, kind: TpmSessionKind, saltKey?: Sal
   );
 }
 
-/** A salt by ECDH with a key of this moment. (Part 1, clause C.6.3; Part 2, table 189) */
+/** A salt by ECDH with a key of this moment. (Part 1, annex C; Part 2, tables 178, 191) */
 function saltFor(area: PublicArea): { readonly salt: Uint8Array; readonly encrypted: Uint8Array } {
   if (area.type !== "ecc") throw new Fault("tpm.invalid", `a session is salted to a key of P-256, not of type "${area.type}"`);
   const [x, y] = [padded(area.x), padded(area.y)];
@@ -85,7 +85,7 @@ export function policySecret(tpm: Tpm, session: TpmSession, entity: TpmEntity, a
   );
 }
 
-/** TPMT_TK_VERIFIED: this TPM saw a signature. (Part 2, table 95) */
+/** TPMT_TK_VERIFIED: this TPM saw a signature. (Part 2, table 97) */
 export interface VerifiedTicket {
   readonly tag: number;
   readonly hierarchy: number;
@@ -121,7 +121,7 @@ export function policyAuthorize(
   );
 }
 
-/** TPM2_PolicyGetDigest. (Part 3, clause 23.6) */
+/** TPM2_PolicyGetDigest. (Part 3, clause 23.19) */
 export function policyGetDigest(tpm: Tpm, session: TpmSession): Promise<Uint8Array> {
   return tpm.run({ name: "TPM2_PolicyGetDigest", code: COMMAND.policyGetDigest, handles: [session] }, (reader) => reader.sized());
 }

@@ -63,12 +63,12 @@ function schemeOf(algorithm: number): keyof typeof SCHEMES | undefined {
   return algorithm === ALG.rsapss ? "rsapss" : undefined;
 }
 
-/** TPMT_SIG_SCHEME, TPMT_ECC_SCHEME and TPMT_RSA_SCHEME alike. (Part 2, tables 146, 158, 171) */
+/** TPMT_SIG_SCHEME, TPMT_ECC_SCHEME and TPMT_RSA_SCHEME alike. (Part 2, tables 161, 171, 182) */
 export function writeScheme(scheme: SigningScheme): Uint8Array {
   return scheme.algorithm === "null" ? u16(ALG.null) : join(u16(SCHEMES[scheme.algorithm]), u16(scheme.hash));
 }
 
-/** The scheme within a public area. (Part 2, tables 158 and 171) */
+/** The scheme within a public area. (Part 2, tables 171 and 182) */
 function readScheme(reader: WireReader): SigningScheme {
   const algorithm = reader.u16();
   if (algorithm === ALG.null) return { algorithm: "null" };
@@ -77,7 +77,7 @@ function readScheme(reader: WireReader): SigningScheme {
   return { algorithm: name, hash: reader.u16() };
 }
 
-/** TPMT_SYM_DEF_OBJECT. (Part 2, table 133) */
+/** TPMT_SYM_DEF_OBJECT. (Part 2, table 141) */
 function writeCipher(cipher: ChildCipher): Uint8Array {
   return cipher === "none" ? u16(ALG.null) : join(u16(ALG.aes), u16(128), u16(ALG.cfb));
 }
@@ -90,7 +90,7 @@ function readCipher(reader: WireReader): ChildCipher {
   throw reader.wrong(`cipher ${hex(algorithm)} with ${bits} bits in mode ${hex(mode)}; AES-128-CFB is supported`);
 }
 
-/** TPMT_PUBLIC. (Part 2, table 192; its parameters: tables 188 to 191) */
+/** TPMT_PUBLIC. (Part 2, table 200; its parameters: tables 194 to 197) */
 export function writePublic(area: PublicArea): Uint8Array {
   const head = (type: number): Uint8Array => join(u16(type), u16(area.nameAlg), u32(area.attributes), sized(area.authPolicy));
   switch (area.type) {
@@ -121,7 +121,7 @@ export function writePublic(area: PublicArea): Uint8Array {
 }
 
 /**
- * TPMT_PUBLIC. (Part 2, table 192)
+ * TPMT_PUBLIC. (Part 2, table 200)
  * @throws Fault `tpm.protocol` for what is malformed, or of a kind that this layer does not know.
  */
 export function readPublic(reader: WireReader): PublicArea {
@@ -148,34 +148,34 @@ export function readPublic(reader: WireReader): PublicArea {
   }
 }
 
-/** TPM2B_ECC_PARAMETER of P-256. (Part 2, table 175) */
+/** TPM2B_ECC_PARAMETER of P-256. (Part 2, table 177) */
 function coordinate(reader: WireReader): Uint8Array {
   const bytes = reader.sized();
   if (bytes.length > P256_BYTES) throw reader.wrong(`a coordinate of ${bytes.length} bytes`);
   return bytes;
 }
 
-/** TPM2B_PUBLIC. (Part 2, table 193) */
+/** TPM2B_PUBLIC. (Part 2, table 201) */
 export function writeSizedPublic(area: PublicArea): Uint8Array {
   return sized(writePublic(area));
 }
 
-/** TPM2B_PUBLIC. (Part 2, table 193) */
+/** TPM2B_PUBLIC. (Part 2, table 201) */
 export function readSizedPublic(reader: WireReader): PublicArea {
   return reader.within(readPublic);
 }
 
-/** TPMS_ECC_POINT. (Part 2, table 177) */
+/** TPMS_ECC_POINT. (Part 2, table 178) */
 export function writePoint(x: Uint8Array, y: Uint8Array): Uint8Array {
   return join(sized(x), sized(y));
 }
 
-/** TPM2B_SENSITIVE_CREATE with its TPMS_SENSITIVE_CREATE. (Part 2, tables 140 and 141) */
+/** TPM2B_SENSITIVE_CREATE with its TPMS_SENSITIVE_CREATE. (Part 2, tables 149 and 150) */
 export function writeSensitiveCreate(auth: Uint8Array, data: Uint8Array): Uint8Array {
   return sized(join(sized(auth), sized(data)));
 }
 
-/** TPMT_SIGNATURE. (Part 2, table 186; its content: tables 178 to 182) */
+/** TPMT_SIGNATURE. (Part 2, table 189; its content: tables 184 to 187) */
 export function readSignature(reader: WireReader): TpmSignature {
   const algorithm = reader.u16();
   const name = schemeOf(algorithm);
@@ -185,14 +185,14 @@ export function readSignature(reader: WireReader): TpmSignature {
   return { algorithm: name, hash, signature: reader.sized() };
 }
 
-/** TPMT_SIGNATURE. (Part 2, table 186) */
+/** TPMT_SIGNATURE. (Part 2, table 189) */
 export function writeSignature(signature: TpmSignature): Uint8Array {
   const head = join(u16(SCHEMES[signature.algorithm]), u16(signature.hash));
   if (signature.algorithm === "ecdsa") return join(head, sized(signature.r), sized(signature.s));
   return join(head, sized(signature.signature));
 }
 
-/** TPMT_HA, a digest with its algorithm. (Part 2, table 77) */
+/** TPMT_HA, a digest with its algorithm. (Part 2, table 79) */
 export function writeDigest(hash: number, digest: Uint8Array): Uint8Array {
   assert(digest.length === digestBytes(hash), "a digest has the length of its hash");
   return join(u16(hash), digest);
@@ -226,7 +226,7 @@ export function hashName(hash: number): string {
   }
 }
 
-/** The Name of an object: nameAlg and the hash of its public area. (Part 1, clause 16) */
+/** The Name of an object: nameAlg and the hash of its public area. (Part 1, Names) */
 export function nameOf(area: PublicArea): Uint8Array {
   return join(u16(area.nameAlg), digestOf(area.nameAlg, writePublic(area)));
 }

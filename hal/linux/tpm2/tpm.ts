@@ -1,5 +1,5 @@
 // One TPM: puts commands together, sends them one at a time, checks the responses, and gives back
-// what a failed one left in a slot. (Part 1, clause 18)
+// what a failed one left in a slot. (Part 1, Command and response structure)
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, Fault } from "../../fault.ts";
 import { createMutex } from "../../mutex.ts";
@@ -180,7 +180,7 @@ function slotsOf({ auths = [], cover, sized }: TpmCall): readonly AuthSlot[] {
   return [...slots, { session: cover, auth: new Uint8Array(), attributes: attributesOf(cover) }];
 }
 
-/** A TPM removes the zeros at the end of an auth value. (Part 1, clause 19.6.4.3) */
+/** A TPM removes the zeros at the end of an auth value. (Part 1) */
 function trimmed(auth: Uint8Array): Uint8Array {
   return auth.subarray(0, auth.findLastIndex((byte) => byte !== 0) + 1);
 }
@@ -195,13 +195,13 @@ function commandOf({ code, handles = [], parameters = new Uint8Array() }: TpmCal
   return join(u16(tag), u32(HEADER_BYTES + body.length), u32(code), body);
 }
 
-/** The authorization area, with its size. (Part 1, clause 18.5) */
+/** The authorization area, with its size. (Part 1) */
 function areaOf(code: number, handles: readonly TpmEntity[], sent: Uint8Array, slots: readonly AuthSlot[]): Uint8Array {
   if (slots.length === 0) return new Uint8Array();
   const cpHash = digestOf(SESSION_HASH, u32(code), ...handles.map(({ name }) => name), sent);
   const nonceOf = (attribute: number): TpmSession | undefined =>
     slots.find(({ attributes }, index) => index > 0 && (attributes & attribute) !== 0)?.session;
-  // The first session's HMAC covers the nonces of the others that encrypt, each once. (19.6.5)
+  // The first session's HMAC covers the nonces of the others that encrypt, each once.
   const ciphers = new Set([nonceOf(SESSION.decrypt), nonceOf(SESSION.encrypt)]);
   const others = join(...[...ciphers].map((session) => session?.nonceTpm ?? new Uint8Array()));
   const entries = slots.map(({ session, auth, attributes }, index) =>

@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import { asFault, Fault } from "../../fault.ts";
 import { MESSAGE_BYTES_MAX, WireReader } from "./wire.ts";
 
-/** Bytes of tag, size and code before everything else. (Part 1, clause 18) */
+/** Bytes of tag, size and code before everything else. (Part 1) */
 export const HEADER_BYTES = 10;
 
 /** A way to one TPM. Not for several commands at once: {@link Tpm} sees to that. */

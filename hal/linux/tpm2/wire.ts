@@ -1,6 +1,6 @@
 // The TPM's byte order: big-endian integers, and buffers with a size in front (TPM 2.0 Library
-// Part 2, clause 4.3 and table 80, TPM2B). Everything is bounded: by what is left of a response
-// when it is read, and by the largest command when it is written.
+// Part 2, table 80, TPM2B). Everything is bounded: by what is left of a response when it is read,
+// and by the largest command when it is written.
 import { assert, Fault } from "../../fault.ts";
 
 /** The largest command or response: the buffer of the kernel's /dev/tpmrm0 (TPM_BUFSIZE). */
@@ -105,7 +105,7 @@ export class WireReader {
   }
 
   /**
-   * TPML: a count in 32 bits, then the items. (Part 2, clause 10.9)
+   * TPML: a count in 32 bits, then the items. (Part 2)
    * @param itemBytesMin of the smallest item, so that a false count is refused before the loop.
    */
   list<T>(itemBytesMin: number, read: (reader: WireReader) => T): readonly T[] {
