@@ -223,7 +223,7 @@ export function asFault(error: unknown, code: FaultCode, action: string): Fault 
 }
 
 /** OpenSSL's text with thread, place in its sources and data: only the reason is for a person. */
-const OPENSSL = /(?:[0-9A-F]{8,}:)?error:[0-9A-F]{8}:[^:\n]*:[^:\n]*:([^:\n]*):[^:\n]*:\d+:[^\n]*\n?/gu;
+const OPENSSL = /(?:[0-9A-F]{8,16}:)?error:[0-9A-F]{8}:[^:\n]*:[^:\n]*:([^:\n]*):[^:\n]*:\d+:[^\n]*\n?/gu;
 
 /** @returns what a foreign error says to a person. */
 export function wordsOf(error: unknown): string {

@@ -65,9 +65,9 @@ async function open(t: TestContext, gate: Promise<void> = Promise.resolve()): Pr
   let writes = 0;
   const spoolFiles = {
     ...files,
-    append: (name: string, bytes: Uint8Array) => {
+    write: (...[name, at, bytes, reserve]: Parameters<typeof files.write>) => {
       if (Buffer.from(bytes).includes('"kind":"operation"')) writes += 1;
-      return files.append(name, bytes);
+      return files.write(name, at, bytes, reserve);
     },
   };
   const notes: AuditEntry[] = [];

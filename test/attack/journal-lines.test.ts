@@ -27,7 +27,7 @@ test(
     const attempts = 200;
     for (let n = 0; n < attempts; n++) {
       const fault = await faultOf(() => client.call("trust.refresh", { absent: [] }));
-      t.match(fault, { code: "file.not-regular", message: /it is not a regular file; remove it/u });
+      t.match(fault, { code: "file.not-regular", message: /it is a link, and not a regular file; move it away/u });
     }
     const lines = warden.lines.filter((line) => line.includes("file.not-regular"));
     t.ok(lines.length >= 1 && lines.length < LINES_BURST_MAX + 10, `${lines.length} lines for ${attempts} attempts`);

@@ -20,7 +20,7 @@ export function writeFault(error: unknown, action: string): Fault {
  */
 export function readFault(error: unknown, action: string): Fault {
   const errno = errnoOf(error);
-  return fileFault(error, action, errno === "ELOOP" || errno === "ENXIO" ? "file.not-regular" : "file.read-failed");
+  return fileFault(error, action, ["ELOOP", "ENXIO", "ENODEV"].includes(errno ?? "") ? "file.not-regular" : "file.read-failed");
 }
 
 function fileFault(error: unknown, action: string, code: FaultCode): Fault {
@@ -32,6 +32,7 @@ function fileFault(error: unknown, action: string, code: FaultCode): Fault {
 const FOUND: Readonly<Record<string, string>> = {
   ELOOP: "it is a link, and not a regular file",
   ENXIO: "it is a pipe, a socket or a device, and not a regular file",
+  ENODEV: "it is a device without a driver, and not a regular file",
 };
 
 /**

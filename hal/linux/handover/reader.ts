@@ -58,7 +58,8 @@ async function readByName(name: string, work: () => Promise<Uint8Array>): Promis
     return await work();
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
-    throw isNoFile(error) ? notRegular(name, error) : readFault(error, `take "${name}"`);
+    const fault = readFault(error, `take "${name}"`);
+    throw fault.code === "file.not-regular" && fault !== error ? notRegular(fault.message, error) : fault;
   }
 }
 
@@ -102,7 +103,7 @@ function pathIn(directory: FileHandle, name: string): string {
  * shrank gives what is left.
  */
 function bufferFor(facts: Stats, name: string, bytesMax: number): Buffer {
-  if (!facts.isFile()) throw notRegular(name);
+  if (!facts.isFile()) throw notRegular(`take "${name}": it is not a regular file`);
   if (facts.nlink > 1)
     throw new Fault("file.not-regular", `take "${name}": it has ${facts.nlink} links, a file that is handed over has one`);
   if (facts.size > bytesMax) throw tooLarge(name, bytesMax);
@@ -114,14 +115,9 @@ function wholeFile(buffer: Buffer, length: number, name: string, bytesMax: numbe
   throw length > bytesMax ? tooLarge(name, bytesMax) : new Fault("file.read-failed", `take "${name}": it grew while it was read`);
 }
 
-/** A link (O_NOFOLLOW), and a socket or a device without a driver, open(2). */
-function isNoFile(error: unknown): boolean {
-  return ["ELOOP", "ENXIO", "ENODEV"].includes(errnoOf(error) ?? "");
-}
-
-function notRegular(name: string, cause?: unknown): Fault {
-  const hint = "remove it; the agent leaves regular files there, and nothing else belongs there";
-  return new Fault("file.not-regular", `take "${name}": it is not a regular file; ${hint}`, { cause });
+function notRegular(found: string, cause?: unknown): Fault {
+  const hint = "move it away; the agent leaves regular files there, and nothing else belongs there";
+  return new Fault("file.not-regular", `${found}; ${hint}`, { cause });
 }
 
 function tooLarge(name: string, bytesMax: number): Fault {
