@@ -171,6 +171,23 @@ export const FAULT_CODES = [
   "release.refused",
   "assert.broken",
   "audit.too-large",
+  "tpm.auth-failed",
+  "tpm.busy",
+  "tpm.exists",
+  "tpm.invalid",
+  "tpm.locked-out",
+  "tpm.missing",
+  "tpm.not-ours",
+  "tpm.not-ready",
+  "tpm.nv-full",
+  "tpm.nv-unwritten",
+  "tpm.policy-failed",
+  "tpm.protocol",
+  "tpm.refused",
+  "tpm.slots-full",
+  "tpm.tampered",
+  "tpm.timeout",
+  "tpm.unreachable",
 ] as const;
 
 export type FaultCode = (typeof FAULT_CODES)[number];

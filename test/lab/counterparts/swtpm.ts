@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, Fault } from "../../../hal/fault.ts";
 import { runProgram } from "../../../hal/linux/process/index.ts";
+import { connectSimulator, Tpm } from "../../../hal/linux/tpm2/index.ts";
 import { HANG_MS } from "../runner/process.ts";
 
 export interface Swtpm {
@@ -20,35 +21,43 @@ export interface Swtpm {
    * does no harm.
    */
   readonly stop: () => Promise<void>;
+  /** Cuts the power: the TPM ends at once, without TPM2_Shutdown. Its state stays. */
+  readonly cut: () => Promise<void>;
 }
 
 const ATTEMPTS = 10;
 
+interface SwtpmOptions {
+  /** For its state; a new TPM in a temporary directory when left out. */
+  readonly directory?: string;
+  /** Of an earlier TPM that comes back; a free one when left out. */
+  readonly port?: number;
+  /** False for a TPM that still waits for TPM2_Startup. */
+  readonly isStarted?: boolean;
+  /** Words before the command, for instance `ip netns exec NAME`. */
+  readonly prefix?: readonly [string, ...string[]];
+}
+
 /**
  * Starts a TPM and returns when it answers.
- * @param options.directory for its state; a new TPM in a temporary directory when left out.
- * @param options.port of an earlier TPM that comes back; a free one when left out.
- * @param options.prefix words before the command, for instance `ip netns exec NAME`.
  * @throws Fault `process.failed` when swtpm does not start.
  */
-export async function startSwtpm(
-  options: { readonly directory?: string; readonly port?: number; readonly prefix?: readonly [string, ...string[]] } = {},
-): Promise<Swtpm> {
+export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
   // An absolute path: with --daemon a relative one puts the TPM into failure mode.
   const directory = options.directory === undefined ? await mkdtemp(join(tmpdir(), "swtpm-")) : resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await freePortPair());
     try {
-      const processId = await start(directory, port, options.prefix);
-      let stopped: Promise<void> | undefined;
+      const processId = await start(directory, port, options);
+      let ended: Promise<void> | undefined;
       // Once only: afterwards the number may be another process's.
-      const stop = (): Promise<void> => (stopped ??= off());
-      const off = async (): Promise<void> => {
-        await end(processId);
+      const cut = (): Promise<void> => (ended ??= end(processId, "SIGKILL"));
+      const stop = async (): Promise<void> => {
+        await (ended ??= end(processId, "SIGTERM"));
         if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
       };
-      return { tcti: `swtpm:host=127.0.0.1,port=${port}`, port, processId, directory, stop };
+      return { tcti: `swtpm:host=127.0.0.1,port=${port}`, port, processId, directory, stop, cut };
     } catch (error) {
       // Another process may have taken the port before swtpm bound it.
       if (attempt === ATTEMPTS || !(error instanceof Fault)) throw error;
@@ -56,14 +65,19 @@ export async function startSwtpm(
   }
 }
 
-async function start(directory: string, port: number, prefix?: readonly [string, ...string[]]): Promise<number> {
+/** Our own commands on it. It serves one connection at a time: close this one for the next. */
+export async function openTpm({ port }: Pick<Swtpm, "port">): Promise<Tpm> {
+  return new Tpm(await connectSimulator({ port }));
+}
+
+async function start(directory: string, port: number, { prefix, isStarted = true }: SwtpmOptions): Promise<number> {
   const pidFile = join(directory, "pid");
   const args = ["socket", "--tpm2", "--tpmstate", `dir=${directory}`, "--server", `type=tcp,port=${port}`];
   args.push(
     "--ctrl",
     `type=tcp,port=${port + 1}`,
     "--flags",
-    "not-need-init,startup-clear",
+    isStarted ? "not-need-init,startup-clear" : "not-need-init",
     "--daemon",
     "--pid",
     `file=${pidFile}`,
@@ -101,8 +115,8 @@ function close(server: Server): Promise<void> {
 }
 
 /** As a daemon it is no child of this process, so its end is found by asking. */
-async function end(processId: number): Promise<void> {
-  for (let signal: NodeJS.Signals | 0 = "SIGTERM"; ; signal = 0) {
+async function end(processId: number, first: NodeJS.Signals): Promise<void> {
+  for (let signal: NodeJS.Signals | 0 = first; ; signal = 0) {
     try {
       process.kill(processId, signal);
     } catch (error) {

@@ -19,6 +19,7 @@ export type Part =
   | "root"
   | "swtpm"
   | "tpm2-provider"
+  | "tpm2-tools"
   | "mosquitto"
   | "openssl"
   | "curl"
@@ -42,6 +43,7 @@ const WHY: Record<Part, string> = {
   root: "needs root: run as root",
   swtpm: "needs swtpm: apt-get install swtpm swtpm-tools",
   "tpm2-provider": "needs OpenSSL's tpm2 provider >= 1.2.0: sh build/parts.sh unpacks it from Debian 13",
+  "tpm2-tools": "needs tpm2-tools: apt-get install tpm2-tools",
   mosquitto: "needs Mosquitto 2: apt-get install mosquitto",
   openssl: "needs openssl: apt-get install openssl",
   curl: "needs curl: apt-get install curl",
@@ -84,6 +86,8 @@ function has(part: Part): boolean {
       return process.getuid?.() === 0;
     case "tpm2-provider":
       return tpm2Provider() !== undefined;
+    case "tpm2-tools":
+      return onPath("tpm2_quote");
     case "nft-debian13":
       return existsSync(`${PROJECT}.parts/debian13/nft/usable`);
     case "netns":
