@@ -1,11 +1,12 @@
 // Saying no is cheap at every edge. A child process feeds each edge the worst inputs of the size
-// that it permits. Calls, copied bytes, memory and the length of messages are counted, never time;
-// the bench measures the processor's time.
+// that it permits, every second one outside of the long run. Calls, copied bytes, memory and the
+// length of messages are counted, never time; the bench measures the processor's time.
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import * as v from "valibot";
 import { FAULT_MESSAGE_BYTES_MAX } from "../../hal/fault.ts";
 import { allEdges } from "../lab/edges/index.ts";
+import { isLongRun, LONG_RUN } from "../lab/runner/long-run.ts";
 import { HANG_MS, startProgram } from "../lab/runner/process.ts";
 
 const CHILD = fileURLToPath(new URL("../lab/runner/edges-child.ts", import.meta.url));
@@ -43,7 +44,8 @@ const costSchema = v.object({
 
 test("[STA-10] [STA-12] [STA-31] [STA-32] [STA-33] at every edge a refusal of the worst input is bounded in work, memory and words", async (t) => {
   const edges = await allEdges();
-  const child = startProgram({ name: "edges", command: process.execPath, args: ["--expose-gc", CHILD], endsWithUs: true });
+  const env = isLongRun() ? LONG_RUN : {};
+  const child = startProgram({ name: "edges", command: process.execPath, args: ["--expose-gc", CHILD], env, endsWithUs: true });
   t.teardown(async () => void (await child.stop("SIGKILL")));
   const lineOf = async (member: string, name: string): Promise<string> =>
     await child.line(new RegExp(`^\\{"${member}":"${name.replaceAll(/[.+]/gu, "\\$&")}"[,}]`, "u"), HANG_MS);

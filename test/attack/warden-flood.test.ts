@@ -25,13 +25,10 @@ const FLOOD_MS_MAX = 150_000;
  * The worst flood of each kind. All of them take minutes, so they are part of `npm run test:long`.
  */
 const WORST_FLOODS = [
-  "invalid lines",
   "as many faults as a line holds",
   "many connections",
-  "half lines, and away",
   "a byte at a time",
   "trust.refresh",
-  "order.submit",
   "every verb at once",
 ];
 const chosen = isLongRun() ? Object.keys(FLOODS) : WORST_FLOODS;

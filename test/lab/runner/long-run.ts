@@ -4,3 +4,6 @@
 export function isLongRun(): boolean {
   return process.env["SALLYPORT_TESTS"] === "long";
 }
+
+/** For a program of a test, so that it knows too. */
+export const LONG_RUN = { SALLYPORT_TESTS: "long" } as const;
