@@ -148,7 +148,7 @@ const MEANINGS: Readonly<Record<string, readonly [FaultCode, string]>> = {
   TOO_MANY_CONTEXTS: ["tpm.slots-full", SLOTS],
   CONTEXT_GAP: ["tpm.slots-full", "a saved session of another program is too old; end that program"],
   NV_SPACE: ["tpm.nv-full", "its memory is full; undefine an index or a persistent key that nobody uses"],
-  NV_DEFINED: ["tpm.exists", "the index or persistent key exists; use it, or remove it first"],
+  NV_DEFINED: ["tpm.exists", "the index or persistent key exists; use it, or take another number"],
   NV_UNINITIALIZED: ["tpm.nv-unwritten", "the index has not been written; write it first"],
   INITIALIZE: ["tpm.not-ready", NOT_READY],
   FAILURE: ["tpm.not-ready", NOT_READY],
