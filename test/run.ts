@@ -8,7 +8,7 @@ import { runFiles } from "./lab/runner/runner.ts";
 import { type Selection, selectTests, USAGE } from "./lab/runner/selection.ts";
 
 /** Most tests wait for processes and clocks, so more files run at a time than there are cores. */
-const JOBS = 6;
+const JOBS = 7;
 /** Only a run that hangs takes longer. */
 const RUN_TIMEOUT_S = 14_400;
 

@@ -276,7 +276,7 @@ class BatchWriter implements AuditWriter {
     log.openBytes += batch.bytes.byteLength;
     log.segments.set(segment, log.openBytes);
     log.tree = batch.tree;
-    log.open = [...log.open, ...batch.leaves];
+    log.open = log.open.concat(batch.leaves);
     if (log.open.length === SEGMENT_RECORDS) {
       log.full = { segment, leaves: log.open, length: log.openLength };
       log.open = [];

@@ -164,6 +164,7 @@ const TEXT_BYTES_MIN = 16;
  * record needs that to fit. A text that was cut ends with `...`.
  */
 export function fittedEntry(entry: AuditEntry): AuditEntry {
+  if (!mayBeLong(entry)) return entry;
   let fitted = entry;
   for (let bytesMax = AUDIT_RECORD_BYTES_MAX / 2; bytesMax >= TEXT_BYTES_MIN && !fits(fitted); bytesMax /= 2) {
     const detail = Object.entries(entry.detail ?? {}).map(
@@ -172,6 +173,14 @@ export function fittedEntry(entry: AuditEntry): AuditEntry {
     fitted = { ...entry, detail: Object.fromEntries(detail) };
   }
   return fitted;
+}
+
+/** Whether the texts could make a record too long, by a bound that takes no encoding. */
+function mayBeLong({ principal = "", correlation = "", detail = {} }: AuditEntry): boolean {
+  let units = principal.length + correlation.length;
+  for (const value of Object.values(detail)) if (typeof value === "string") units += value.length;
+  // JSON escapes a unit in six bytes at most; names, numbers and the context have a quarter
+  return units * 6 > (AUDIT_RECORD_BYTES_MAX * 3) / 4;
 }
 
 function fits(entry: AuditEntry): boolean {
