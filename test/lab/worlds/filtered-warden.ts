@@ -8,7 +8,6 @@ import type { WardenClient } from "../../../warden/client/index.ts";
 import { openProbeNetwork, type Outcome, type ProbeNetwork } from "../counterparts/network-probe.ts";
 import { labCustom, labRepository } from "../counterparts/repository.ts";
 import type { RunningProgram } from "../runner/process.ts";
-import { bundlesAreFresh } from "../runner/programs.ts";
 import { startOf } from "../runner/units.ts";
 import { policyBytes } from "./lockdown.ts";
 import { type LabWarden, type LabWardenContext, labWarden } from "./warden.ts";
@@ -61,9 +60,7 @@ export async function filteredWarden(t: LabWardenContext, options: FilteredWarde
   await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: usb.base }), { mode: 0o644 });
   await mkdir(join(etc, HANDOVER));
   const start = startOf("sallyport-warden.service");
-  // Node reads TypeScript by WebAssembly, which needs a JIT
-  const flags = start.options.filter((option) => bundlesAreFresh() || option !== "--jitless");
-  const variables = Object.entries({ NODE_OPTIONS: flags.join(" "), ...start.env, ...env }).map(
+  const variables = Object.entries({ NODE_OPTIONS: start.options.join(" "), ...start.env, ...env }).map(
     ([key, value]) => `${key}=${value}`,
   );
   await prepare?.(lab.board.root);
