@@ -60,11 +60,9 @@ export async function filteredWarden(t: LabWardenContext, options: FilteredWarde
   await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: usb.base }), { mode: 0o644 });
   await mkdir(join(etc, HANDOVER));
   const start = startOf("sallyport-warden.service");
-  const variables = Object.entries({ NODE_OPTIONS: start.options.join(" "), ...start.env, ...env }).map(
-    ([key, value]) => `${key}=${value}`,
-  );
+  const variables = Object.entries({ ...start.env, ...env }).map(([key, value]) => `${key}=${value}`);
   await prepare?.(lab.board.root);
-  const program = lab.launch([...network.nft.slice(0, -1), "/usr/bin/env", ...variables]);
+  const program = lab.launch([...network.nft.slice(0, -1), "/usr/bin/env", ...variables], start.options);
   await program.line(/listening on/u);
   await network.device.listen(TRIED_PORT);
   const probe = (): Promise<Outcome> => network.outside.tcp(network.device.ipv4[0], TRIED_PORT);

@@ -35,8 +35,9 @@ export interface LabWarden {
   /**
    * Starts it and returns at once.
    * @param before words before the command, for instance `unshare -m sh -c ...`.
+   * @param options of Node.
    */
-  launch(before?: readonly string[]): RunningProgram;
+  launch(before?: readonly string[], options?: readonly string[]): RunningProgram;
   client(): WardenClient;
 }
 
@@ -85,8 +86,8 @@ export async function labWarden(t: LabWardenContext, options: LabWardenOptions =
     for (const program of running) await program.stop("SIGKILL");
     await rm(directory, { recursive: true, force: true });
   });
-  const launch = (before: readonly string[] = []): RunningProgram => {
-    const [command, ...args] = [...before, process.execPath, WARDEN_MAIN, "--config", configFile];
+  const launch = (before: readonly string[] = [], nodeOptions: readonly string[] = []): RunningProgram => {
+    const [command, ...args] = [...before, process.execPath, ...nodeOptions, WARDEN_MAIN, "--config", configFile];
     const program = startProgram({ name: "warden", command, args });
     running.push(program);
     return program;
