@@ -6,6 +6,10 @@ import { SCHEMA, SCHEMA_VERSION, UPGRADES } from "./schema.ts";
 import { storeFault } from "./remedy.ts";
 import { integer } from "./row.ts";
 
+const SQLITE_BUSY = 5;
+/** How soon a store that another program holds is tried again. */
+const BUSY_POLL_MS = 10;
+
 /**
  * @param path a file in the hub's state directory, created when it is missing.
  * @throws Fault `hub.store-failed` when it cannot be opened, or was written by a newer version.
@@ -14,15 +18,37 @@ export function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, { timeout: STORE_BUSY_MS_MAX, enableForeignKeyConstraints: true });
-    // With WAL the command line can read and write while the hub runs. With FULL, a commit returns
-    // only when the bytes are on the disk.
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+    useWriteAheadLog(database);
+    // With FULL, a commit returns only when the bytes are on the disk.
+    database.exec("PRAGMA synchronous = FULL;");
     migrate(database, path);
     return database;
   } catch (error) {
     if (database?.isOpen === true) database.close();
     throw storeFault(error, `open the hub's store "${path}"`);
   }
+}
+
+/**
+ * With a write-ahead log the command line can read and write while the hub runs. SQLite's own wait
+ * does not cover the change to it, so of several programs that make the store at once, the first
+ * would make the others fail.
+ */
+function useWriteAheadLog(database: DatabaseSync): void {
+  const clock = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  for (const endMs = performance.now() + STORE_BUSY_MS_MAX; ;) {
+    try {
+      database.exec("PRAGMA journal_mode = WAL;");
+      return;
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > endMs) throw error;
+      Atomics.wait(clock, 0, 0, BUSY_POLL_MS);
+    }
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
 }
 
 function migrate(database: DatabaseSync, path: string): void {

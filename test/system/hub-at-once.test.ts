@@ -41,7 +41,7 @@ test("[STA-41] of several inits at once one makes the hub, and its keys belong t
 
 test("[STA-41] publications at once follow each other", async (t) => {
   const { directory, state, run } = await processes(t);
-  await run(...INIT);
+  t.equal((await run(...INIT)).code, 0);
   const tool = await openReleaseTool(join(directory, "release"));
   await tool.target("app/one.bin", Buffer.from("one"));
   await tool.sign();

@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import * as v from "valibot";
 import { test } from "tap";
 import { type DeviceId, deviceIdSchema } from "../../../hal/format/identity.ts";
@@ -52,6 +53,18 @@ test("a store of a newer version is refused, and so is a file that is not a stor
   const garbage = join(await temporaryDirectory(t), "hub.db");
   writeFileSync(garbage, "x".repeat(10_000));
   for (const threads of [false, true]) await t.rejects(openStore(garbage, { threads }), { code: "hub.store-failed" });
+});
+
+test("[STA-41] a store that another program is just making is waited for", async (t) => {
+  const path = join(await temporaryDirectory(t), "hub.db");
+  const other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  let ended = false;
+  const opening = openStore(path, { threads: true }).finally(() => (ended = true));
+  await delay(500); // without the wait, it fails in this time
+  t.notOk(ended);
+  other.close();
+  await (await opening).close();
 });
 
 test("repeated warnings are counted; operators' actions are stored one by one", async (t) => {
