@@ -41,8 +41,11 @@ export async function inLocked<T>(wanted: readonly Place[], work: () => Promise<
     for (const place of wanted) {
       if (place.use === "made") await makeDirectory(place.directory);
       const directory = await realpath(place.directory).catch(() => undefined);
-      // A directory that is missing has nobody in it, and the command says so.
-      if (directory === undefined || !(await stat(directory)).isDirectory() || locks.has(directory)) continue;
+      // A directory that is missing has nobody in it, and the command says so. Where nothing can be
+      // read, nothing is made either.
+      const isMissing = directory === undefined || !(await stat(directory)).isDirectory();
+      if (isMissing && place.use === "read") break;
+      if (isMissing || locks.has(directory)) continue;
       locks.set(directory, take(directory, place.use));
     }
     return await work();

@@ -154,7 +154,7 @@ test("[AUD-40] sallyport-release prints nothing that a terminal acts on", async 
     ["init", directory],
     ["add", directory, EVIL, EVIL],
     ["sign", EVIL],
-    ["publish", EVIL, EVIL],
+    ["publish", EVIL, join(directory, EVIL)],
     [EVIL],
     ["sign", directory, `--${EVIL}`],
   ];

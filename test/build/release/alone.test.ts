@@ -1,6 +1,6 @@
 // Commands of the release tool that run at once in one repository.
 import { mkdir, symlink, writeFile } from "node:fs/promises";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import * as v from "valibot";
@@ -102,4 +102,6 @@ test("publishing to a place that is none ends with what is wrong", async (t) => 
   ] as const)
     t.match(await run("publish", dir, to), { code: 1, out: message }, to);
   t.match(await run("publish", dir, join(directory, "www")), { code: 0 });
+  t.match(await run("publish", join(directory, "none"), join(directory, "made")), { code: 1 });
+  t.notOk(existsSync(join(directory, "made")), "nothing is made where there is nothing to publish");
 });
