@@ -1,7 +1,7 @@
 // The wire format of the tunnel: topics, and bodies as JSON in MQTT payloads. Nothing in it depends
 // on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
 import * as v from "valibot";
-import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import { type DeviceId, deviceIdSchema, protectionSchema } from "../../hal/format/identity.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
@@ -60,7 +60,7 @@ export const statusMessageSchema = envelope(
     reason: v.optional(v.picklist(["clean", "lost"])),
     program: v.optional(v.pipe(v.string(), v.maxLength(64))),
     bootId: v.optional(v.pipe(v.string(), v.maxLength(36))),
-    protection: v.optional(v.picklist(["tpm", "file"])),
+    protection: v.optional(protectionSchema),
     mqtt: v.optional(v.picklist(["3.1.1", "5"])),
     group: v.optional(v.pipe(v.string(), v.maxLength(64))),
     clock: v.optional(v.picklist(["unset", "unverified", "synced"])),

@@ -55,10 +55,34 @@ export const fingerprintSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64
 export type Fingerprint = v.InferOutput<typeof fingerprintSchema>;
 
 /**
- * Where the private key is stored. It is always reported, so that an auditor need not guess. [ID-4]
+ * What keeps the private key, strongest first. `tpm`: the chip made it and never gives it out.
+ * `sealed`: made in memory, stored so that only this chip opens it, and in memory while it is used.
+ * `file`: readable for whoever reads the disk. It is always reported, so that an auditor need not
+ * guess. [ID-4]
  */
-export const protectionSchema = v.picklist(["tpm", "file"]);
+export const PROTECTIONS = ["tpm", "sealed", "file"] as const;
+export const protectionSchema = v.picklist(PROTECTIONS);
 export type Protection = v.InferOutput<typeof protectionSchema>;
+
+/** Whether `one` keeps a key less safe than `other` does. */
+export function isWeaker(one: Protection, other: Protection): boolean {
+  return PROTECTIONS.indexOf(one) > PROTECTIONS.indexOf(other);
+}
+
+/** The Name of a TPM key with a SHA-256 Name, in hex. (TPM 2.0 Part 1, Names) */
+export const tpmNameSchema = v.pipe(v.string(), v.regex(/^000b[0-9a-f]{64}$/, "expected 000b and 64 hex digits"));
+
+/**
+ * Which TPM a key belongs to. Another storage root with the same endorsement key is the same chip
+ * after TPM2_Clear; another endorsement key is another chip.
+ */
+export const chipSchema = v.strictObject({
+  /** Name of the storage root, the parent of the key. */
+  storage: tpmNameSchema,
+  /** Name of the endorsement key, where it could be read. */
+  endorsement: v.optional(tpmNameSchema),
+});
+export type Chip = v.InferOutput<typeof chipSchema>;
 
 /**
  * [ID-6] The public birth record. It lies outside the encrypted data partition, so that a missing
@@ -66,11 +90,14 @@ export type Protection = v.InferOutput<typeof protectionSchema>;
  * once; only the owner's reset removes it.
  */
 export const birthRecordSchema = v.strictObject({
-  v: v.literal(1),
+  /** 1: without `chip`. */
+  v: v.picklist([1, 2]),
   id: deviceIdSchema,
   source: deviceIdSourceSchema,
   protection: protectionSchema,
   keyFingerprint: fingerprintSchema,
+  /** Of a key that is bound to a TPM. */
+  chip: v.optional(chipSchema),
 });
 export type BirthRecord = v.InferOutput<typeof birthRecordSchema>;
 
@@ -87,7 +114,7 @@ export type DeviceIdentity = v.InferOutput<typeof deviceIdentitySchema>;
 
 export const BIRTH_RECORD: RecordFormat<BirthRecord> = {
   what: "the birth record",
-  version: 1,
+  version: 2,
   readable: 1,
   bytesMax: 4096,
   schema: birthRecordSchema,

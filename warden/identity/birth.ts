@@ -51,7 +51,7 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
         "it keeps that identity; put that key back",
     );
   }
-  const record: BirthRecord = { v: 1, id: identity.id, source: identity.source, ...key };
+  const record: BirthRecord = { v: 2, id: identity.id, source: identity.source, ...key };
   await writeRecord(files, BIRTH_FILE, BIRTH_RECORD, record);
   return record;
 }

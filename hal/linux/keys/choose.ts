@@ -5,7 +5,8 @@ import { defined } from "../../format/defined.ts";
 import type { Protection } from "../../format/identity.ts";
 
 /** What the owner configured. "auto" takes the TPM when one is usable. */
-export type WantedStore = "auto" | Protection;
+export type WantedStore = "auto" | KeptIn;
+type KeptIn = Exclude<Protection, "sealed">;
 
 /** What was found on the machine. */
 export interface FoundKeyStores {
@@ -18,7 +19,7 @@ export interface FoundKeyStores {
 
 /** `note`, for an operator, says why the store is not the one that could be expected. */
 export interface KeyStoreDecision {
-  readonly protection: Protection;
+  readonly protection: KeptIn;
   readonly note?: string;
 }
 
