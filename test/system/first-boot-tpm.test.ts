@@ -1,5 +1,5 @@
 // First boot with a TPM, and boots without the TPM in which the key was made. [ID-4] [ID-6]
-import { readdir, readFile, rename } from "node:fs/promises";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
@@ -133,9 +133,13 @@ test(
     );
 
     await rename(`${file}.away`, file);
+    await rm(join(rig.board.agentState, "openssl.cnf"), { force: true });
     await chip.stop();
-    chip = await startSwtpm({ directory, port: chip.port });
     agent = await rig.startAgent();
+    const away = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
+    t.match(away, { key: undefined, enrolment: { state: "retrying", lastFault: { code: "key.tpm-missing" } } });
+    t.notOk((await readdir(rig.board.agentState)).includes("openssl.cnf"), "nor when the chip is away");
+    chip = await startSwtpm({ directory, port: chip.port });
     await agent.line(/life .* -> connected/u);
     t.match(await rig.status(), { key: { protection: "sealed", fingerprint: key }, troubles: [] });
     t.same(await keysAtHub(rig, ID), [key]);
