@@ -16,14 +16,16 @@ export {
   shutdown,
   startup,
 } from "./chip.ts";
-export { ALG, FIRST_HANDLE, HANDLE, NV, OBJECT, PROPERTY } from "./constants.ts";
+export { ALG, FIRST_HANDLE, HANDLE, NV, OBJECT, PERSISTENT, PROPERTY } from "./constants.ts";
 export { nvDefineSpace, nvIncrement, nvRead, nvReadPublic, nvUndefineSpace, nvWrite } from "./nv.ts";
 export {
   activateCredential,
   ATTESTATION_TEMPLATE,
   create,
   createPrimary,
+  ENDORSEMENT_TEMPLATE,
   evictControl,
+  type KeyBlob,
   load,
   loadExternal,
   p1363,
@@ -37,10 +39,11 @@ export {
   STORAGE_TEMPLATE,
   unseal,
 } from "./objects.ts";
+export { useTpm, wayOf } from "./open.ts";
 export { pcrExtend, pcrRead } from "./pcr.ts";
 export { readTss2Pem, writeTss2Pem } from "./pem.ts";
-export { NO_PASSWORD } from "./session.ts";
+export { type Authorization, NO_PASSWORD, type TpmSession } from "./session.ts";
 export { policyAuthorize, policyGetDigest, policyPcr, policySecret, startSession, verifySignature } from "./sessions.ts";
-export { nameOf } from "./structures.ts";
+export { nameOf, type PublicArea } from "./structures.ts";
 export { Tpm } from "./tpm.ts";
 export { connectSimulator, openTpmDevice } from "./transport.ts";
