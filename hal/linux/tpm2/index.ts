@@ -27,6 +27,7 @@ export {
   evictControl,
   type KeyBlob,
   load,
+  type LoadedObject,
   loadExternal,
   p1363,
   permanent,
@@ -39,10 +40,10 @@ export {
   STORAGE_TEMPLATE,
   unseal,
 } from "./objects.ts";
-export { useTpm, wayOf } from "./open.ts";
+export { openTpmAt, useTpm, wayOf } from "./open.ts";
 export { pcrExtend, pcrRead } from "./pcr.ts";
-export { readTss2Pem, writeTss2Pem } from "./pem.ts";
-export { type Authorization, NO_PASSWORD, type TpmSession } from "./session.ts";
+export { readTss2Pem, type Tss2Key, writeTss2Pem } from "./pem.ts";
+export { type Authorization, NO_PASSWORD, type TpmEntity, type TpmSession } from "./session.ts";
 export { policyAuthorize, policyGetDigest, policyPcr, policySecret, startSession, verifySignature } from "./sessions.ts";
 export { nameOf, type PublicArea } from "./structures.ts";
 export { Tpm } from "./tpm.ts";
