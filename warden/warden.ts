@@ -104,7 +104,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   // Beside the lockdown, which waits for no chip.
-  const opening = openChip({ ...ports, state }, settings, recorder);
+  const opening = openChip({ ...ports, state }, settings, recorder, birth);
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
@@ -142,9 +142,11 @@ async function openChip(
   { tpm, state, clock }: WardenPorts,
   { tpmOwnership }: WardenSettings,
   { record, report }: Recorder,
+  birth: BirthRecord | undefined,
 ): Promise<ChipOwnership | undefined> {
   if (tpm === undefined) return undefined;
-  return await openChipOwnership({ chip: tpm, files: state, clock, ownership: tpmOwnership, record, report });
+  const keyUnder = birth === undefined || birth.protection === "file" ? undefined : (birth.chip?.storage ?? "unknown");
+  return await openChipOwnership({ chip: tpm, files: state, clock, ownership: tpmOwnership, keyUnder, record, report });
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {
