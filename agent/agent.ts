@@ -159,7 +159,7 @@ class DeviceAgent implements Agent {
     const { files, anchors, config, clock, random, settleKey } = this.#ports;
     return {
       warden: this.#warden,
-      enroller: createEstEnroller({ hub: this.#hub, signal: this.#stopped.signal }),
+      enroller: createEstEnroller({ hub: this.#hub, label: config.enrolment.label, signal: this.#stopped.signal }),
       files,
       store: createCertificateStore(files),
       receipts: createCertificateReceipts(files),

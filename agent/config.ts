@@ -94,7 +94,14 @@ export const agentConfigSchema = v.strictObject({
     }),
     {},
   ),
-  enrolment: v.optional(v.strictObject({ connectTo: v.optional(endpoint) }), {}),
+  enrolment: v.optional(
+    v.strictObject({
+      connectTo: v.optional(endpoint),
+      /** The label of the EST service, where an authority tells several apart (RFC 7030, 3.2.2). */
+      label: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9._~-]{1,64}$/u, "expected 1 to 64 letters, digits and . _ ~ -"))),
+    }),
+    {},
+  ),
   /**
    * Address to fetch releases from instead of the enrolment's. The certificate must still carry the
    * anchors' name. [OTA-37]

@@ -13,7 +13,14 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   "hub.device-revoked": 403,
 };
 
+/**
+ * RFC 9110 section 15.5.2: a 401 says how to authenticate. Here that is the client certificate of
+ * TLS, for which no scheme is registered, so the realm names it.
+ */
+const CHALLENGE = 'Certificate realm="the current certificate of the device, in TLS"';
+
 export function textError(reply: FastifyReply, status: number, text: string): FastifyReply {
+  if (status === 401) reply.header("www-authenticate", CHALLENGE);
   return reply.code(status).type("text/plain; charset=utf-8").send(`${text}\n`);
 }
 

@@ -6,12 +6,15 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { CERTS_ONLY_BYTES_MAX, CERTS_ONLY_COUNT_MAX, decodeCertsOnly } from "../x509/format/index.ts";
 
 const SEQUENCE = 0x30;
+/** The byte order mark that some servers put in front of text. */
+const BOM = Buffer.from("\ufeff");
 
 /**
  * @returns DER certificates, at least one.
  * @throws Fault `enrol.bad-response`.
  */
-export function readCertificates(body: Uint8Array): readonly Uint8Array[] {
+export function readCertificates(answered: Uint8Array): readonly Uint8Array[] {
+  const body = BOM.equals(answered.subarray(0, BOM.byteLength)) ? answered.subarray(BOM.byteLength) : answered;
   try {
     const certificates =
       body[0] === SEQUENCE && !isText(body) ? fromBinary(body) : fromText(Buffer.from(body).toString("latin1"));

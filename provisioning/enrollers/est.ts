@@ -6,6 +6,7 @@ import { der } from "../x509/format/index.ts";
 import type { EnrolAnswer, Enroller } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import { readEnrolAnswer, refusal } from "./est-status.ts";
+import { followRedirects } from "./redirects.ts";
 import { type HttpsResponse, exchange, type TimeoutOptions, type HttpsRequest, withTimeout } from "./exchange.ts";
 import { RESPONSE_BYTES_MAX } from "./limits.ts";
 import { type ClientCredential, type HubServer, openStrictTls, secureContextFor } from "../tls/index.ts";
@@ -19,50 +20,79 @@ export interface EstEnrollerOptions extends TimeoutOptions {
 type Operation = "cacerts" | "csrattrs" | "simpleenroll" | "simplereenroll";
 
 const CHALLENGE_PASSWORD = der.oid("1.2.840.113549.1.9.7");
+const LINE_CHARACTERS = 64;
+const BAD_REQUEST = 400;
 
 /** @returns an enroller that keeps nothing open between calls. */
 export function createEstEnroller(options: EstEnrollerOptions): Enroller {
-  const { hub, label } = options;
-  const contexts = memoizeLast((client: ClientCredential | undefined) => secureContextFor(hub, client));
-
-  async function send(operation: Operation, request?: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
-    return withTimeout(`EST /${operation}`, options, async (signal) =>
-      exchange(await openStrictTls(hub, contexts(client), signal), requestOf(hub, label, operation, request)),
-    );
-  }
-
-  return {
-    name: "est",
-    async prepare() {
-      checkAuthority(await send("cacerts"), hub);
-      checkAttributes(await send("csrattrs"));
-    },
-    async enrol(request): Promise<EnrolAnswer> {
-      return readEnrolAnswer(await send("simpleenroll", request));
-    },
-    async renew(request, current): Promise<EnrolAnswer> {
-      return readEnrolAnswer(await send("simplereenroll", request, current));
-    },
-  };
+  return new EstEnroller(options);
 }
 
-function requestOf(
-  hub: HubServer,
-  label: string | undefined,
-  operation: Operation,
-  request: Uint8Array | undefined,
-): HttpsRequest {
-  const path = `/.well-known/est/${label === undefined ? "" : `${label}/`}${operation}`;
+class EstEnroller implements Enroller {
+  readonly name = "est";
+  readonly #options: EstEnrollerOptions;
+  readonly #contexts: (client: ClientCredential | undefined) => SecureContext;
+  /** What /csrattrs demanded and we do not send, for the message of a refusal. */
+  #unmet: string | undefined;
+
+  constructor(options: EstEnrollerOptions) {
+    this.#options = options;
+    this.#contexts = memoizeLast((client: ClientCredential | undefined) => secureContextFor(options.hub, client));
+  }
+
+  async prepare(): Promise<void> {
+    checkAuthority(await this.#send("cacerts"), this.#options.hub);
+    this.#unmet = await this.#send("csrattrs").then(unmetAttribute, ignored);
+  }
+
+  async enrol(request: Uint8Array): Promise<EnrolAnswer> {
+    return this.#read(await this.#post("simpleenroll", request));
+  }
+
+  async renew(request: Uint8Array, current: ClientCredential): Promise<EnrolAnswer> {
+    return this.#read(await this.#post("simplereenroll", request, current));
+  }
+
+  #read(answer: HttpsResponse): EnrolAnswer {
+    try {
+      return readEnrolAnswer(answer);
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== "enrol.refused" || this.#unmet === undefined) throw error;
+      throw new Fault(error.code, `${error.message}; ${this.#unmet}`, { cause: error });
+    }
+  }
+
+  /**
+   * RFC 8951 section 3.1 permits base64 with and without line breaks. `openssl base64 -d`, and with
+   * it libest, reads no long line; a few servers read nothing but one. The body goes in lines, and
+   * once more in one line when the server calls that malformed.
+   */
+  async #post(operation: Operation, request: Uint8Array, client?: ClientCredential): Promise<HttpsResponse> {
+    const digits = Buffer.from(request).toString("base64");
+    const lines = digits.match(new RegExp(`.{1,${LINE_CHARACTERS}}`, "gu")) ?? [];
+    const answer = await this.#send(operation, `${lines.join("\n")}\n`, client);
+    return answer.status === BAD_REQUEST ? this.#send(operation, digits, client) : answer;
+  }
+
+  async #send(operation: Operation, body?: string, client?: ClientCredential): Promise<HttpsResponse> {
+    const { hub, label } = this.#options;
+    const context = this.#contexts(client);
+    const first = `/.well-known/est/${label === undefined ? "" : `${label}/`}${operation}`;
+    return withTimeout(`EST /${operation}`, this.#options, (signal) =>
+      followRedirects(hub, first, async (path) =>
+        exchange(await openStrictTls(hub, context, signal), requestOf(hub, path, body)),
+      ),
+    );
+  }
+}
+
+function requestOf(hub: HubServer, path: string, body: string | undefined): HttpsRequest {
   const where = { path, host: `${hub.host}:${hub.port}`, bytesMax: RESPONSE_BYTES_MAX };
-  if (request === undefined) return { ...where, method: "GET" };
-  return {
-    ...where,
-    method: "POST",
-    // Some servers demand the second header, although RFC 8951 section 3.1 removed its meaning. No
-    // server accepts PEM armour.
-    headers: { "content-type": "application/pkcs10", "content-transfer-encoding": "base64" },
-    body: Buffer.from(request).toString("base64"),
-  };
+  if (body === undefined) return { ...where, method: "GET" };
+  // Some servers demand the second header, although RFC 8951 section 3.1 removed its meaning. No
+  // server accepts PEM armour.
+  const headers = { "content-type": "application/pkcs10", "content-transfer-encoding": "base64" };
+  return { ...where, method: "POST", headers, body };
 }
 
 /**
@@ -80,22 +110,36 @@ export function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
 }
 
 /**
- * RFC 7030 section 4.5.2: a bare challengePassword asks for the TLS channel's id in the request,
- * which TLS 1.3 does not have. The other attributes are advice.
+ * What a server says of attributes is advice: whatever it is, also an error or garbage, enrolment
+ * goes on (RFC 7030 section 4.5).
+ * @returns words for an operator, should the request be refused.
  */
-export function checkAttributes(answer: HttpsResponse): void {
-  if (answer.status === 204 || answer.status === 404 || answer.body.byteLength === 0) return;
-  if (answer.status !== 200) throw refusal(answer, "EST /csrattrs");
-  const text = Buffer.from(answer.body).toString("latin1").replaceAll(/\s+/g, "");
-  const bytes = Buffer.from(text, "base64");
-  const attributes = der.decodeBer(bytes, RESPONSE_BYTES_MAX, { code: "enrol.bad-response", what: "EST /csrattrs" });
-  const items = attributes.content instanceof Uint8Array ? [] : attributes.content;
-  const wantsPassword = items.some((item) => Buffer.from(der.encode(item)).equals(der.encode(CHALLENGE_PASSWORD)));
-  if (wantsPassword)
-    throw new Fault(
-      "enrol.mismatch",
-      "EST /csrattrs: the authority demands a challengePassword bound to TLS 1.2; switch that off for this label",
-    );
+function unmetAttribute({ status, body }: HttpsResponse): string | undefined {
+  try {
+    return status === 200 && wantsChallengePassword(body)
+      ? "by its /csrattrs it wants a challengePassword bound to TLS 1.2; switch that off for this label"
+      : undefined;
+  } catch (error) {
+    return ignored(error);
+  }
+}
+
+/**
+ * A bare challengePassword asks for the TLS channel's id in the request, which TLS 1.3 does not
+ * have (RFC 7030 section 4.5.2).
+ * @throws Fault `enrol.bad-response` for what is not base64 of a CsrAttrs.
+ */
+export function wantsChallengePassword(body: Uint8Array): boolean {
+  const text = Buffer.from(body).toString("latin1").replaceAll(/\s+/g, "");
+  const reading = { code: "enrol.bad-response", what: "EST /csrattrs" } as const;
+  const { content } = der.decodeBer(Buffer.from(text, "base64"), RESPONSE_BYTES_MAX, reading);
+  const items = content instanceof Uint8Array ? [] : content;
+  return items.some((item) => Buffer.from(der.encode(item)).equals(der.encode(CHALLENGE_PASSWORD)));
+}
+
+/** @throws a defect of ours. */
+function ignored(error: unknown): undefined {
+  if (!(error instanceof Fault) || error.code === "assert.broken") throw error;
 }
 
 /**

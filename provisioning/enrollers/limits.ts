@@ -12,3 +12,6 @@ export const RETRY_AFTER_MS_DEFAULT = 60_000;
 
 /** The part of an authority's own error text that is quoted. */
 export const QUOTED_BYTES_MAX = 160;
+
+/** An authority that moved its service needs one; two more are for what stands in front of it. */
+export const REDIRECTS_MAX = 3;

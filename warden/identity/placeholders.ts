@@ -9,44 +9,79 @@ const PLACEHOLDERS: ReadonlySet<string> = new Set([
   "assetnumber",
   "assettag",
   "bad",
+  "badindex",
+  "baseboardserial",
   "blank",
   "board",
+  "boardserial",
+  "boardsn",
+  "chassisid",
+  "chassisserial",
+  "chassissn",
   "default",
   "defaultstring",
+  "dummy",
   "empty",
+  "emptystring",
+  "engineeringsample",
   "eval",
   "fill",
+  "generic",
   "invalid",
+  "invalidserial",
+  "mbsn",
   "missing",
+  "motherboard",
   "na",
   "nil",
   "no",
   "noassetinformation",
   "noassettag",
+  "noenclosure",
+  "noinformation",
   "none",
   "noserial",
+  "nosn",
   "notapplicable",
   "notassigned",
   "notavailable",
   "notdefined",
+  "notinstalled",
   "notpresent",
   "notprogrammed",
+  "notprovided",
   "notset",
   "notsettable",
   "notspecified",
+  "notsupported",
+  "notused",
   "null",
+  "nullstring",
   "oem",
   "oemdefault",
   "oemstring",
+  "productname",
+  "productserial",
+  "productsn",
+  "prototype",
   "reserved",
   "sample",
+  "sampleserial",
   "serial",
+  "serialno",
   "sernum",
   "sernum0",
+  "skunumber",
   "sn",
   "standard",
   "system",
+  "systemproductname",
+  "systemserial",
+  "systemsn",
+  "systemversion",
+  "tbd",
   "test",
+  "testsample",
   "tobedefined",
   "unavailable",
   "undefined",
@@ -55,6 +90,10 @@ const PLACEHOLDERS: ReadonlySet<string> = new Set([
   "unset",
   "unspecified",
   "void",
+  "xxx",
+  "87654321",
+  "987654321",
+  "9876543210",
   "03000200040005000006000700080009", // the UUID that a well-known BIOS ships for every board
 ]);
 
@@ -68,15 +107,52 @@ const PLACEHOLDER_PARTS = ["tobefilled", "filledby", "serialnumber", "serialno",
  * The beginning of a row of keys identifies nothing: "01234567", "123456789ABCDEF". Shorter ones
  * may be real small numbers.
  */
-const COUNTING = ["0123456789abcdef", "01234567890123456789", "123456789abcdef", "12345678901234567890"] as const;
+const COUNTING = [
+  "0123456789abcdef",
+  "01234567890123456789",
+  "123456789abcdef",
+  "12345678901234567890",
+  "abcdefghijklmnopqrstuvwxyz",
+] as const;
 const COUNTING_LENGTH_MIN = 5;
 
-/** Reported by many boards at once: examples from data sheets that went into production. */
+/**
+ * Reported by many boards at once: defaults of chip makers and examples from data sheets that went
+ * into production.
+ */
 const BORROWED_MACS: ReadonlySet<string> = new Set([
-  "00:11:22:33:44:55",
   "00:01:02:03:04:05",
-  "00:12:34:56:78:90",
-  "00:12:34:56:78:9a",
+  "00:02:03:04:05:06",
+  "00:03:7f:11:23:c6",
+  "00:08:dc:01:02:03",
+  "00:0a:35:00:01:22",
+  "00:0a:35:01:02:03",
+  "00:0c:43:28:80:a0",
+  "00:11:7f:13:36:36",
+  "00:04:25:1c:a0:02",
+  "00:e0:4c:36:00:01",
+  "00:e0:4c:68:00:01",
+  "00:e0:4c:68:00:02",
+  "08:00:27:00:01:92",
+  "88:88:88:88:87:88",
+]);
+
+/** Ends of addresses that people type, and that the makers' counters begin and end with. */
+const BORROWED_ENDS: ReadonlySet<string> = new Set([
+  "00:00:00",
+  "01:02:03",
+  "03:04:05",
+  "04:05:06",
+  "11:22:33",
+  "12:34:56",
+  "33:44:55",
+  "44:55:66",
+  "56:78:90",
+  "56:78:9a",
+  "78:9a:bc",
+  "aa:bb:cc",
+  "ab:cd:ef",
+  "ff:ff:ff",
 ]);
 
 /** [ID-2] True for a serial that does not identify this one board. */
@@ -100,8 +176,8 @@ export function isOwnMac(mac: string): boolean {
   const multicast = (first & 0x01) !== 0;
   const locallyAdministered = (first & 0x02) !== 0;
   if (multicast || locallyAdministered) return false;
-  if (octets.slice(3).every((octet) => octet === "00") && octets.slice(0, 3).every((octet) => octet === "00")) return false;
-  return !BORROWED_MACS.has(octets.join(":"));
+  if (new Set(octets).size === 1) return false; // zero, or one octet throughout
+  return !BORROWED_MACS.has(octets.join(":")) && !BORROWED_ENDS.has(octets.slice(3).join(":"));
 }
 
 /**

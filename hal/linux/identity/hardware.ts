@@ -74,13 +74,19 @@ async function texts(root: string, paths: readonly string[]): Promise<readonly s
   return found;
 }
 
+/** Erased flash is 0xff, which is not UTF-8. */
+const ERASED = /\u00ff+$/u;
+
 /**
- * @returns the text before the first NUL (device-tree strings end with one), line end or erased
- *   EEPROM byte, trimmed; undefined when it is empty.
+ * @returns the text before the first NUL (device-tree strings end with one) or line end, without
+ *   erased EEPROM bytes at its end, trimmed; undefined when it is empty. Nothing is cut at an odd
+ *   byte in it: what comes behind may be all that tells two boards apart.
  */
 async function text(root: string, path: string, bytesMax: number): Promise<string | undefined> {
   const raw = await readKernelFile(join(root, path), bytesMax);
-  // 0xff, erased flash, is not UTF-8 and decodes to U+FFFD
-  const value = raw?.split(/[\0\n\r\uFFFD]/, 1)[0]?.trim();
+  const value = raw
+    ?.split(/[\0\n\r]/, 1)[0]
+    ?.replace(ERASED, "")
+    .trim();
   return value === "" ? undefined : value;
 }

@@ -20,11 +20,12 @@ export async function readNameServers(root: string): Promise<readonly string[]> 
 }
 
 /**
+ * As glibc reads it: what follows the address is ignored, such as the `# eth0` of udhcpc.
  * Leaves out servers on this machine, and addresses that are valid on one link only
  * (`fe80::1%eth0`), because no rule can name them.
  */
 function serverOf(line: string): readonly string[] {
-  const text = /^\s*nameserver\s+([0-9A-Fa-f.:]{2,45})\s*$/u.exec(line)?.[1] ?? "";
+  const text = /^\s*nameserver\s+([0-9A-Fa-f.:]{2,45})(?:[\s#;]|$)/u.exec(line)?.[1] ?? "";
   const family = isIP(text);
   if (family === 0) return [];
   // in canonical form

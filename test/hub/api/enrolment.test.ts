@@ -135,6 +135,8 @@ test("[ID-9] renewal without a certificate, with a stranger's, or with a revoked
   const device = await labDevice("gw-1");
   const cert = await enrolled(hub, device);
   const foreign = await enrolled(stranger.hub, device);
+  const { headers } = await simpleReenrol(hub, device.csr, foreign, device.keyPem);
+  t.match(headers, { "www-authenticate": /^Certificate realm=/ }, "[ID-32] and says what it wants");
   t.match(await statusAndText(simpleReenrol(hub, device.csr, foreign, device.keyPem)), [401, /not from this hub's authority/]);
   await revoke({ store: hub.store }, device.id, "test");
   t.match(await statusAndText(simpleReenrol(hub, device.csr, cert, device.keyPem)), [401, /revoked/]);

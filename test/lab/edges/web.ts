@@ -6,7 +6,7 @@ import { rangeOf } from "../../../hub/repository/range.ts";
 import { mayPublish, maySubscribe } from "../../../hub/broker/rights.ts";
 import { checkIssued } from "../../../provisioning/certificate/index.ts";
 import { readCertificates } from "../../../provisioning/enrollers/est-body.ts";
-import { checkAttributes, checkAuthority } from "../../../provisioning/enrollers/est.ts";
+import { checkAuthority, wantsChallengePassword } from "../../../provisioning/enrollers/est.ts";
 import { readEnrolAnswer } from "../../../provisioning/enrollers/est-status.ts";
 import { RESPONSE_BYTES_MAX, RETRY_AFTER_MS_DEFAULT } from "../../../provisioning/enrollers/limits.ts";
 import { CERTS_ONLY_COUNT_MAX, der, encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
@@ -113,7 +113,7 @@ function authorityEdges(): readonly (readonly [string, Edge])[] {
           ["text", text("a", RESPONSE_BYTES_MAX)],
           ["line ends", text("\n", RESPONSE_BYTES_MAX)],
         ],
-        (body) => checkAttributes(answer(body)),
+        (body) => void wantsChallengePassword(body),
       ),
     ],
     [

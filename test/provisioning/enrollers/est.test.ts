@@ -15,6 +15,9 @@ async function requestOf(commonName: string): Promise<Uint8Array> {
   return buildRequest({ commonName, serialNumber: undefined, uris: [], publicKey: key.publicKey, auditKey: undefined }, key.sign);
 }
 
+/** SEQUENCE { challengePassword } */
+const CHALLENGE = Buffer.from("300b06092a864886f70d010907", "hex");
+
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 const wrapped = (bytes: Uint8Array): string => base64(bytes).replaceAll(/(.{76})/g, "$1\r\n");
 const raw = (pem: string): Buffer => new X509Certificate(pem).raw;
@@ -40,7 +43,11 @@ test("[ID-7] a certificate is requested and issued over EST", { skip }, async (t
     "content-transfer-encoding": "base64",
     host: `localhost:${server.port}`,
   });
-  t.equal(asked?.body, base64(request), "base64 of DER, no PEM armour, no line breaks");
+  t.same(
+    openssl(["base64", "-d"], Buffer.from(asked?.body ?? "")),
+    Buffer.from(request),
+    "base64 of DER, no PEM armour, in lines that OpenSSL's decoder reads",
+  );
   t.equal(asked?.protocol, "TLSv1.3");
 });
 
@@ -69,6 +76,9 @@ test("[ID-7] every form in which servers in the field send certificates is read"
     "PEM CMS": armoured,
     "DER certificate": der,
     "base64 certificate": base64(der),
+    "base64 behind a byte order mark": `\ufeff${base64(cms)}`,
+    "PEM behind a byte order mark": `\ufeff${pki.client.cert}`,
+    "DER behind a byte order mark": Buffer.concat([Buffer.from("\ufeff"), der]),
     "PEM certificate": `Bag of words\n${pki.client.cert}`,
   };
   const server = await serveHttps(pki.server, pki.authority, (_asked, response) => {
@@ -141,14 +151,15 @@ const CASES: readonly Case[] = [
 
 test("[ID-7] each status of the authority has its own meaning", { skip }, async (t) => {
   const pki = makePki(t.testdir());
+  let says: Case | undefined;
   const server = await serveHttps(pki.server, pki.authority, (_asked, response) => {
-    const one = CASES[server.asked.length - 1];
-    response.writeHead(one?.status ?? 500, one?.headers).end(one?.body);
+    response.writeHead(says?.status ?? 500, says?.headers).end(says?.body);
   });
   t.teardown(() => server.close());
   const enroller = createEstEnroller({ hub: server.hub(pki.authority) });
   const request = await requestOf("gw-1");
   for (const one of CASES) {
+    says = one;
     if ("kind" in one.gives) t.same(await enroller.enrol(request), one.gives, one.says);
     else await t.rejects(enroller.enrol(request), one.gives, one.says);
   }
@@ -196,11 +207,7 @@ test("[ID-7] before the first request, the authority's own certificates must inc
   });
   t.teardown(() => server.close());
   const enroller = createEstEnroller({ hub: server.hub(pki.authority) });
-  await enroller.prepare();
-  await enroller.prepare();
-  await enroller.prepare();
-  await t.rejects(enroller.prepare(), { code: "enrol.mismatch", message: /challengePassword/ });
-  await t.rejects(enroller.prepare(), { code: "enrol.bad-response" });
+  for (const _ of answers.slice(0, -1)) await enroller.prepare();
   await t.rejects(enroller.prepare(), { code: "enrol.mismatch", message: /pinned authority/ });
 });
 
@@ -208,16 +215,84 @@ test("[ID-7] before the first request, the authority's own certificates must inc
 function answersOf(pki: Pki): [Uint8Array, string | undefined][] {
   const good = raw(pki.authority.cert);
   const advice = Buffer.from("300906072a8648ce3d0201", "hex"); // SEQUENCE { id-ecPublicKey }
-  const password = Buffer.from("300b06092a864886f70d010907", "hex");
   return [
     [good, undefined],
     [good, ""],
     [good, base64(advice)],
-    [good, base64(password)],
+    [good, base64(CHALLENGE)],
     [good, "no base64 of anything"],
     [raw(pki.attacker.cert), ""],
   ];
 }
+
+test("[ID-32] what /csrattrs answers is advice: enrolment goes on, and a refusal names what was not met", { skip }, async (t) => {
+  const pki = makePki(t.testdir());
+  const advice: readonly ((response: ServerResponse) => void)[] = [
+    ...[400, 401, 405, 500, 501].map((status) => (response: ServerResponse) => void response.writeHead(status).end("no")),
+    (response) => void response.end(Buffer.alloc(140_000, 65)),
+    (response) => response.destroy(),
+    (response) => void response.end(base64(CHALLENGE)),
+  ];
+  const server = await serveHttps(pki.server, pki.authority, (asked, response) => {
+    if (asked.path.endsWith("cacerts")) return void response.end(base64(encodeCertsOnly([raw(pki.authority.cert)])));
+    if (asked.path.endsWith("csrattrs")) return advice[server.asked.length / 2 - 1]?.(response);
+    response.writeHead(409).end("no password");
+  });
+  t.teardown(() => server.close());
+  const enroller = createEstEnroller({ hub: server.hub(pki.authority) });
+  for (const _ of advice) await enroller.prepare();
+  t.equal(server.asked.length, 2 * advice.length);
+  await t.rejects(enroller.enrol(await requestOf("gw-1")), { code: "enrol.refused", message: /no password.*challengePassword/u });
+});
+
+test("[ID-32] a body in lines that is called malformed is sent once more in one line", { skip }, async (t) => {
+  const pki = makePki(t.testdir());
+  const server = await serveHttps(pki.server, pki.authority, (asked, response) => {
+    response.writeHead(/^[A-Za-z0-9+/=]+$/u.test(asked.body) ? 202 : 400).end();
+  });
+  t.teardown(() => server.close());
+  const enroller = createEstEnroller({ hub: server.hub(pki.authority) });
+  const request = await requestOf("gw-1");
+  t.match(await enroller.enrol(request), { kind: "later" });
+  t.equal(server.asked.at(-1)?.body, base64(request));
+  t.match(await enroller.renew(request, { certificate: pki.client.cert, key: pki.client.key }), { kind: "later" });
+  t.match(server.asked.at(-1), { client: "gw-1", body: base64(request) });
+});
+
+test("[ID-32] redirects within the origin are followed, three at most, and no others", { skip }, async (t) => {
+  const pki = makePki(t.testdir());
+  let locations: readonly string[] = [];
+  const server = await serveHttps(pki.server, pki.authority, (_asked, response) => {
+    const [location, ...rest] = locations;
+    locations = rest;
+    if (location === undefined) response.writeHead(202).end();
+    else response.writeHead([301, 302, 307, 308][rest.length % 4] ?? 307, { location }).end("moved");
+  });
+  t.teardown(() => server.close());
+  const hub = server.hub(pki.authority);
+  const enroller = createEstEnroller({ hub });
+  const request = await requestOf("gw-1");
+  const client = { certificate: pki.client.cert, key: pki.client.key };
+  const redirected = async (...to: readonly string[]) => {
+    locations = to;
+    return await enroller.renew(request, client);
+  };
+  const origin = `https://localhost:${server.port}`;
+  t.match(await redirected("/a", `${origin}/b?x=1`, "c"), { kind: "later" });
+  t.match(server.asked.at(-1), { method: "POST", path: "/c", client: "gw-1", body: server.asked[0]?.body ?? "" });
+  const before = server.asked.length;
+  await t.rejects(redirected("/1", "/2", "/3", "/4"), { code: "enrol.bad-response", message: /more than 3 redirects/u });
+  t.equal(server.asked.length, before + 4, "the fourth is not followed");
+  for (const elsewhere of [
+    "https://elsewhere.example/x",
+    `https://localhost:${server.port + 1}/`,
+    `http://localhost:${server.port}/`,
+    `//127.0.0.1:${server.port}/`,
+    "https://localhost@elsewhere.example/",
+    "https://",
+  ])
+    await t.rejects(redirected(elsewhere), { code: "enrol.bad-response", message: /not at https:\/\/localhost/u }, elsewhere);
+});
 
 test("[ID-5] the server can read the request it gets", { skip }, async (t) => {
   const pki = makePki(t.testdir());

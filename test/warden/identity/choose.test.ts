@@ -92,6 +92,27 @@ const PLACEHOLDERS = [
   "No Asset Tag",
   "Test",
   "System",
+  "Not Used",
+  "Not Provided",
+  "No Enclosure",
+  "Chassis ID",
+  "TBD",
+  "dummy",
+  "Generic",
+  "INVALID SERIAL",
+  "9876543210",
+  "987654321",
+  "Null string",
+  "SKU Number",
+  "System Product Name",
+  "Not Supported",
+  "<BAD INDEX>",
+  "Empty String",
+  "System SN",
+  "Engineering Sample",
+  "Base Board Serial",
+  "ABCDEFGH",
+  "No S/N",
 ];
 
 test("[ID-2] placeholder serials never become an id", async (t) => {
@@ -106,7 +127,7 @@ test("[ID-2] placeholder serials never become an id", async (t) => {
 });
 
 test("[ID-2] real serials that resemble placeholders become an id", async (t) => {
-  for (const id of ["1234", "SN4711", "OEM-7731", "0001", "NONE-1", "5CD1234X5Z", "VMware-56.4d.1a", "98765"])
+  for (const id of ["1234", "SN4711", "OEM-7731", "0001", "NONE-1", "5CD1234X5Z", "VMware-56.4d.1a", "98765", "GW-987654321x"])
     t.equal(chooseIdentity({ ...BOARD, serials: [id] }).id, id);
 });
 
@@ -119,6 +140,16 @@ test("[ID-2] MACs that do not belong to one interface never become an id and nev
     "02:00:5e:10:00:01",
     "fe:54:00:12:34:56",
     "00:11:22:33:44:55",
+    "00:03:7f:11:23:c6",
+    "00:02:03:04:05:06",
+    "00:11:7f:13:36:36",
+    "00:08:dc:ab:cd:ef",
+    "08:00:27:00:01:92",
+    "88:88:88:88:87:88",
+    "00:e0:4c:68:00:01",
+    "88:88:88:88:88:88",
+    "00:1b:21:12:34:56",
+    "00:1b:21:FF:FF:FF",
     "no mac",
   ]) {
     const { id, macs } = chooseIdentity({ ...BOARD, interfaces: [{ name: "eth0", mac }, NIC] });

@@ -15,6 +15,17 @@ const NEIGHBOURS = {
 } as const;
 
 /**
+ * RFC 3810, and RFC 2710 for older routers: a switch with multicast snooping forwards no
+ * solicitation to a device that never reported that it listens, or that did not answer the queries
+ * after. Both stay on the link: their hop limit is 1, and a query comes from a link-local address.
+ * (RFC 4890, section 4.4.1)
+ */
+const LISTENERS = {
+  in: "ip6 saddr fe80::/10 ip6 hoplimit 1 icmpv6 type mld-listener-query",
+  out: "ip6 hoplimit 1 icmpv6 type { mld-listener-done, mld-listener-report, mld2-listener-report }",
+} as const;
+
+/**
  * [LCK-2] For IPv4 and IPv6 alike it drops what comes in, rejects what goes out (so that a local
  * program learns at once that it may not) and forwards nothing. Then come the network rules.
  *
@@ -58,6 +69,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
     ...(onlyIpv4.length === 0 ? [] : [`${link} ${quotedSet(onlyIpv4)} meta nfproto ipv6 ${refuse}`]),
     "ct state established ct direction reply accept",
     `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
+    multicastMembership4(`${link} ${quotedSet(names)}`),
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
     ...(direction === "in" ? echoRules(contents) : []),
     ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents.management)),
@@ -69,7 +81,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
  * IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not
  * have.
  */
-const PROTOCOL = { icmp: 1, tcp: 6, icmpv6: 58 } as const;
+const PROTOCOL = { icmp: 1, igmp: 2, tcp: 6, icmpv6: 58 } as const;
 
 /**
  * Incoming packets are dropped silently. A local program must learn at once that it may not send:
@@ -81,10 +93,18 @@ function refusals(direction: Direction, match: string): readonly string[] {
 }
 
 function neighbours(direction: Direction, link: string): readonly string[] {
-  const rules = [`${link} ip6 hoplimit 255 icmpv6 type { ${NEIGHBOURS[direction]} } accept`];
-  // RFC 3810: a switch with multicast snooping forwards no solicitation to a device that never
-  // reported that it listens
-  return direction === "in" ? rules : [...rules, `${link} icmpv6 type mld2-listener-report accept`];
+  return [
+    `${link} ip6 hoplimit 255 icmpv6 type { ${NEIGHBOURS[direction]} } accept`,
+    `${link} ${LISTENERS[direction]} accept`,
+  ];
+}
+
+/**
+ * RFC 3376 and its older versions: queries come in and reports go out, with a TTL of 1. A device
+ * reports only groups that a program of its own has joined.
+ */
+function multicastMembership4(link: string): string {
+  return `${link} ip ttl 1 meta l4proto ${PROTOCOL.igmp} accept`;
 }
 
 function echoRules({ echo, management }: TableContents): readonly string[] {

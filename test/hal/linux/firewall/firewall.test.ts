@@ -186,7 +186,7 @@ test(
     const { nft, ruleset } = await world(t);
     const before = ruleset();
     const line = replacementLine(WANTED) ?? "";
-    const inTwo = Array.from({ length: Math.floor((line.length - 81) / 5) }, (_, n) => 80 + 5 * n).map((at) => [
+    const inTwo = Array.from({ length: Math.floor((line.length - 81) / 9) }, (_, n) => 80 + 9 * n).map((at) => [
       line.slice(0, at),
       line.slice(at),
     ]);

@@ -72,6 +72,26 @@ test("an empty attribute is no value, and no more than the bound is read of an e
   );
 });
 
+test("[ID-1] serials that differ behind an odd byte are different serials", async (t) => {
+  const read = async (serial: Uint8Array): Promise<string | undefined> =>
+    (await linuxHardware({ root: board(t, { "sys/class/dmi/id/product_serial": serial }) }).facts()).serials[0];
+  const odd = (text: string): Buffer => Buffer.from(text, "latin1");
+  const serials = [
+    "GW2024\u00a0000341\n",
+    "GW2024\u00a0000342\n",
+    "Ger\u00e4t-00017\n",
+    "Ger\u00e4t-00018\n",
+    "A\u00ffB1\n",
+    "A\u00ffB2\n",
+  ];
+  const found: (string | undefined)[] = [];
+  for (const serial of serials) found.push(await read(odd(serial)));
+  t.equal(new Set(found).size, serials.length, found.join(", "));
+  t.notOk(found.some((serial) => serial === undefined || serial.length < 4));
+  t.equal(await read(Buffer.from("Ger\u00e4t-1\n")), "Ger\u00e4t-1", "UTF-8 is read as such");
+  t.equal(await read(odd("GW-7\u00ff\u00ff")), "GW-7", "erased flash behind it is not part of it");
+});
+
 test("[ID-1] the commissioned id is read from the start of an EEPROM, up to the erased part", async (t) => {
   for (const [content, expected] of [
     ["GW-7\n", "GW-7"],

@@ -93,11 +93,11 @@ test("[LCK-31] name servers in canonical form, also behind systemd-resolved; non
   put(root, {
     "run/systemd/resolve/stub-resolv.conf": "nameserver 127.0.0.53\noptions edns0\n",
     "run/systemd/resolve/resolv.conf":
-      "# by resolved\nnameserver 192.0.2.53\nnameserver 2001:DB8:0::1\nnameserver fe80::1%eth0\nnameserver fe80::1\nnameserver 010.0.0.1\nnameserver dns.example\nnameserver 192.0.2.53 ; accept\n",
+      "# by resolved\nnameserver 192.0.2.53\nnameserver 2001:DB8:0::1\nnameserver fe80::1%eth0\nnameserver fe80::1\nnameserver 010.0.0.1\nnameserver dns.example\nnameserver 192.0.2.53 ; accept\nnameserver 192.0.2.54 # eth0\n  nameserver\t192.0.2.55\t# wlan0\nnameserver 192.0.2.5x\n",
     "etc/hosts": "",
   });
   symlinkSync("../run/systemd/resolve/stub-resolv.conf", join(root, "etc/resolv.conf"));
-  t.same((await linuxNetwork({ root }).read()).nameServers, ["192.0.2.53", "2001:db8::1"]);
+  t.same((await linuxNetwork({ root }).read()).nameServers, ["192.0.2.53", "2001:db8::1", "192.0.2.54", "192.0.2.55"]);
   const looped = await temporaryDirectory(t);
   put(looped, { "etc/hosts": "" });
   symlinkSync("resolv.conf", join(looped, "etc/resolv.conf"));

@@ -174,7 +174,7 @@ function holds(left: string, list: readonly string[], packet: Packet): boolean {
   if (left === "meta nfproto") return list.includes(family(packet.address));
   if (left === "meta l4proto") return list.includes(packet.protocol === "tcp" ? "6" : "17");
   // neither an answer nor ICMP
-  if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit") return false;
+  if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit" || left === "ip ttl") return false;
   if (word === "ip" || word === "ip6")
     return family(packet.address) === (word === "ip" ? "ipv4" : "ipv6") && within(list, packet.address);
   return word === packet.protocol && inRange(field === "dport" ? packet.port : packet.sourcePort);

@@ -1,0 +1,70 @@
+// Multicast membership behind a switch that snoops: a real bridge with a querier forgets who does
+// not answer. Its intervals are short here; by the standards they are some minutes.
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Test, test } from "tap";
+import { runProgram } from "../../../../hal/linux/process/index.ts";
+import { planLockdown } from "../../../../warden/lockdown/plan/index.ts";
+import { lacksProbeNetwork } from "../../../lab/counterparts/network-probe.ts";
+import { eventually, HANG_MS } from "../../../lab/runner/process.ts";
+import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
+
+const GROUP4 = "239.1.2.3";
+/** Solicited-node group of the device's address. (RFC 4291, section 2.7.1) */
+const GROUP6 = "ff02::1:ff00:2";
+/** In hundredths of a second, as the kernel's bridge takes them. */
+const QUERY = 100;
+const MEMBERSHIP = 250;
+
+const ip = async (...args: readonly string[]): Promise<string> =>
+  (await runProgram("ip", args, { timeoutMs: HANG_MS, outputBytesMax: 1 << 20 })).stdout;
+
+/** A switch in a namespace of its own, with the device at its port `p1`. */
+async function openSwitch(t: Test) {
+  const id = randomBytes(3).toString("hex");
+  const [device, bridge] = [`dev-${id}`, `sw-${id}`];
+  t.teardown(async () => {
+    for (const name of [device, bridge]) await ip("netns", "delete", name).catch(() => undefined);
+  });
+  for (const name of [device, bridge]) await ip("netns", "add", name);
+  const snooping = ["mcast_snooping", "1", "mcast_querier", "1", "mcast_query_interval", `${QUERY}`];
+  const times = ["mcast_query_response_interval", "50", "mcast_membership_interval", `${MEMBERSHIP}`];
+  const start = ["mcast_startup_query_interval", "50", "mcast_startup_query_count", "2", "mcast_mld_version", "2"];
+  await ip("-n", bridge, "link", "add", "br0", "type", "bridge", ...snooping, ...times, ...start);
+  await ip("-n", bridge, "link", "set", "br0", "up");
+  await ip("-n", bridge, "link", "add", "p1", "type", "veth", "peer", "name", "eth0", "netns", device);
+  return { device, bridge };
+}
+
+async function groups(bridge: string): Promise<readonly string[]> {
+  const shown = await ip("netns", "exec", bridge, "bridge", "mdb", "show", "dev", "br0");
+  return [...shown.matchAll(/port p1 grp (\S+)/gu)].map(([, group]) => group ?? "");
+}
+
+/** @returns the groups that the switch has forgotten after two membership intervals. */
+async function forgotten(t: Test, ipv6: boolean): Promise<readonly string[]> {
+  const { device, bridge } = await openSwitch(t);
+  const { firewall: input } = planLockdown(labPolicy({ links: [{ name: "eth0", ipv6 }] }), labSnapshot());
+  const bounds = { timeoutMs: HANG_MS, outputBytesMax: 1 << 20 };
+  await runProgram("ip", ["netns", "exec", device, "nft", "-f", "-"], { ...bounds, input });
+  await ip("-n", device, "link", "set", "eth0", "up");
+  await ip("-n", device, "address", "add", "fd5a:9::2/64", "dev", "eth0", "nodad");
+  await ip("-n", device, "address", "add", `${GROUP4}/32`, "dev", "eth0", "autojoin");
+  await ip("-n", bridge, "link", "set", "p1", "master", "br0");
+  await ip("-n", bridge, "link", "set", "p1", "up");
+  const missing = async (): Promise<readonly string[]> => {
+    const known = await groups(bridge);
+    return [GROUP4, ...(ipv6 ? [GROUP6] : [])].filter((group) => !known.includes(group));
+  };
+  await eventually("the switch knows the device's groups", async () => ((await missing()).length === 0 ? true : undefined));
+  // Reports that nobody asked for are sent at the start only. After two membership intervals the
+  // switch knows only who answered its queries.
+  await sleep(2 * 10 * MEMBERSHIP);
+  return await missing();
+}
+
+test(
+  "[LCK-2] behind a switch that snoops, the device stays a member of its groups, and is found by its neighbours",
+  { skip: lacksProbeNetwork("netns") },
+  async (t) => t.same(await Promise.all([forgotten(t, true), forgotten(t, false)]), [[], []]),
+);
