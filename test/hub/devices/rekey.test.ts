@@ -87,7 +87,7 @@ test("[ID-63] a permission is for one key, as safe as it says, on a device that 
     { audit: labAuditKey("gw-1") },
   ] as const)
     t.equal((await asks(await newKey(options))).status, 202, JSON.stringify(Object.keys(options)));
-  t.match(
+  t.same(
     (await hub.store.devices.ofId(old.id)).map(({ state }) => state),
     ["approved", "pending"],
     "one waits at a time",
