@@ -61,13 +61,8 @@ test("[ID-62] of two operators who replace one key at once, one succeeds and the
   const store = await openStore(join(state, "hub.db"));
   t.teardown(() => store.close());
   const boards = await Promise.all([1, 2, 3].map(() => labDevice("gw-1", { protection: "tpm" })));
-  for (const { id, fingerprint, csr } of boards)
-    await store.commit(
-      store.devices.request({
-        ...{ id, fingerprint, csr, serialNumber: "SN-1", uris: [], auditKey: undefined, protection: "tpm" },
-        ...{ address: "?", seenAtMs: 1 },
-      }),
-    );
+  const asked = { serialNumber: "SN-1", uris: [], auditKey: undefined, protection: "tpm", address: "?", seenAtMs: 1 } as const;
+  for (const { id, fingerprint, csr } of boards) await store.commit(store.devices.request({ id, fingerprint, csr, ...asked }));
   const [old, ...others] = boards.map(({ fingerprint }) => fingerprint);
   t.equal((await run("devices", "approve", "gw-1", old ?? "")).code, 0);
   const list = (await run("devices", "list")).out;
