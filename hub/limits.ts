@@ -12,6 +12,8 @@ export const HTTP_TIMEOUTS_CHECK_MS = 1000;
 export const HTTP_REQUESTS_BURST = 1024;
 export const HTTP_REQUESTS_PER_S = 50;
 export const HTTP_BUSY_RETRY_S = 10;
+/** Time for the answer to what is no request to arrive, before the connection is cut. */
+export const HTTP_LINGER_MS = 1000;
 /**
  * Requests for the repository's files, of one device that shows its certificate or of one address:
  * so many at once, and so many a second from then on. A release has some thousand chunks.
@@ -98,6 +100,12 @@ export const DENIED_PER_ID_MAX = 8;
 export const CERTIFICATES_PER_DEVICE_MAX = 64;
 /** [ID-24] Share of a certificate's life in which its device gets no other. */
 export const CERTIFICATE_GAP_RATIO = 0.1;
+/** [ID-64] How long a key may stay approved beside the one in force without a connection. */
+export const OVERLAP_MS_MAX = 7 * 24 * 3_600_000;
+/** [ID-63] How long an operator's permission for another key may hold. */
+export const REKEY_HOLD_MS_MIN = 60_000;
+export const REKEY_HOLD_MS_MAX = 30 * 24 * 3_600_000;
+export const REKEY_HOLD_MS_DEFAULT = 24 * 3_600_000;
 /** Certificates remembered as well signed. */
 export const CERTIFICATES_REMEMBERED_MAX = 16_384;
 /** How long expired certificates stay in the store. */
