@@ -9,6 +9,7 @@ import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
+import { type ChipGuard, openChipGuard } from "./chip/index.ts";
 import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
@@ -98,16 +99,20 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   damage.listen((fault) => void record(damageEntry(fault)));
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
+  const { chip } = ports.machine;
+  const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
     deviceId: identity.id,
+    held: guard.held(),
     clock,
     clockTrusted: () => time.state().state !== "unset",
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
     record,
     report,
   });
+  guard.watch((reason) => services.hold(reason));
   const handlers = createWardenHandlers({
     ...recorder,
     allowance: createAppendAllowance(clock),
@@ -120,11 +125,12 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     time,
     program: settings.program,
     vitals: ports.vitals,
-    troubles: () => withDamage([...atStart, ...services.troubles()], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
+    troubles: () =>
+      withDamage([...guard.troubles(), ...atStart, ...services.troubles()], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
     services,
     sizeAtStart,
   });
-  return createWarden({ identity, clock, handlers, log, recorder, services });
+  return createWarden({ identity, clock, handlers, log, recorder, guard, services });
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {
@@ -141,10 +147,11 @@ interface OpenedWarden {
   readonly handlers: VerbHandlers;
   readonly log: AuditLog;
   readonly recorder: Recorder;
+  readonly guard: ChipGuard;
   readonly services: Services;
 }
 
-function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
+function createWarden({ identity, clock, handlers, log, recorder, guard, services }: OpenedWarden): Warden {
   const { record, report } = recorder;
   const budget = createRequestBudget(clock);
   const recordedRefusals = createRefusalRecorder((entry) => log.append(entry), clock, report);
@@ -155,6 +162,7 @@ function createWarden({ identity, clock, handlers, log, recorder, services }: Op
     openSession: (send, signal) => createProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
+      await guard.stop();
       await services.stop();
       await record({ event: "warden.stopped", result: "ok", detail: { reason } });
       await log.close();

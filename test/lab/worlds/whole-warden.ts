@@ -12,6 +12,7 @@ import { openWarden, type Warden } from "../../../warden/warden.ts";
 import { makeSigner, type Signer } from "../counterparts/hub-signer.ts";
 import { type FakeFirewall, fakeFirewall } from "../counterparts/network-probe.ts";
 import { type LabRepository, labRepository, NOW_MS } from "../counterparts/repository.ts";
+import type { FakeChip } from "../fakes/chip.ts";
 import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeAppendFiles, fakeAppendFiles, type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { type FakeUsbTree, fakeUsbTree } from "../fakes/usb-tree.ts";
@@ -42,6 +43,8 @@ export interface WholeWarden {
   /** Lines of the journal. */
   readonly journal: string[];
   network: NetworkFacts;
+  /** The TPM; undefined where the configuration names none. */
+  chip: FakeChip | undefined;
   /** Starts the warden on `files`, as after a power-on. The one before must be stopped. */
   start(files: WardenFiles, audit?: Partial<AuditLimits>): Promise<RunningWarden>;
 }
@@ -112,6 +115,7 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     hub: { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") },
     dropped: new Map(),
     journal: [],
+    chip: undefined,
     network: {
       links: [{ name: "eth0", usb: undefined, dhcp4: false, dhcp6: false }],
       routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
@@ -200,6 +204,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         deadManSwitch: undefined,
         heartbeat: () => undefined,
         usb,
+        chip: world.chip,
         network: { read: async () => world.network },
         slots: { running: async () => "a" },
         boot: {
