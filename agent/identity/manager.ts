@@ -109,6 +109,7 @@ class DeviceIdentityManager implements IdentityManager {
   status(): IdentityStatus {
     return describeIdentity({
       identity: this.#identity?.identity,
+      birth: this.#identity?.birth,
       key: this.#key,
       current: this.#current,
       renewal: this.#renewal,

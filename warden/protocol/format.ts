@@ -16,6 +16,7 @@ import {
   NOTE_BYTES_MAX,
   PROOF_HASHES_MAX,
 } from "../audit/format/index.ts";
+import { tpmStateSchema } from "../chip/format.ts";
 import {
   lockdownPlanViewSchema,
   lockdownPreviewSchema,
@@ -192,6 +193,7 @@ export const WARDEN_VERBS = {
       /** The fingerprint of the audit key, to compare at approval. [ID-26] */
       auditKey: v.optional(fingerprintSchema),
       residentBytes: countSchema,
+      tpm: v.optional(tpmStateSchema),
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
       /** What does not work in the warden; absent when everything does. */
