@@ -7,8 +7,8 @@ import type { DeviceStatus } from "./format.ts";
 import { row } from "./rows.ts";
 
 /**
- * The few words by which a device says what is the matter with its key. They are no secret: somebody
- * in front of the device must be able to say them on the phone.
+ * The few words by which a device says what is the matter with its key. They are no secret:
+ * somebody in front of the device must be able to say them on the phone.
  */
 const WORDS = {
   "key.tpm-missing": "TPM missing",
@@ -56,7 +56,7 @@ export function whereText(protection: Protection): string {
   }
 }
 
-/** Where the key is, and its fingerprint; where it cannot be used, what the device was born with. */
+/** Where the key is, and its fingerprint; while it cannot be used, those of the birth. */
 export function keyRows(status: DeviceStatus): string[] {
   const { key, birth } = status;
   if (key !== undefined) {

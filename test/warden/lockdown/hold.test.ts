@@ -65,7 +65,11 @@ test("[ID-72] a start that is held opens nothing at any moment, with a confirmed
     const earlier = rig.firewall.history.length;
     const lockdown = await rig.open({}, "key.tpm-unavailable");
     t.equal(lockdown.inForce()?.mode, "shut");
-    t.same(new Set(rig.firewall.history.slice(earlier)), new Set([lockdown.inForce()?.firewall]), "one table, and it is the shut one");
+    t.same(
+      new Set(rig.firewall.history.slice(earlier)),
+      new Set([lockdown.inForce()?.firewall]),
+      "one table, and it is the shut one",
+    );
     t.same(authorized(rig), []);
     t.match(lockdown.status(), { at: withPolicy ? "confirmed" : "base", held: "key.tpm-unavailable" });
     await lockdown.hold(undefined);
