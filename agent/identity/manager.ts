@@ -210,9 +210,10 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #keyFailed(fault: Fault): void {
-    if (this.#fault?.code !== fault.code)
-      this.#options.note({ event: "key.unavailable", result: "failed", detail: faultDetail(fault) });
+    const before = this.#fault;
     this.#fault = fault;
+    if (before?.code !== fault.code)
+      this.#options.note({ event: "key.unavailable", result: "failed", detail: faultDetail(fault) });
   }
 
   /** Keeps a certificate valid, from its enrolment to its loss. */

@@ -30,7 +30,7 @@ export function judgeChip(birth: BirthRecord | undefined, found: ChipReading | F
   // Another password of the owner hides a derived root. A clear would have taken the password away.
   if (!found.isComplete)
     return isEndorsementKnown ? { is: "own" } : { is: "unknown", fault: unavailable(birth, "it does not say which one it is") };
-  return { is: "gone", fault: isEndorsementKnown ? cleared(birth) : notThisBoard(birth) };
+  return { is: "gone", fault: cleared(birth, isEndorsementKnown) };
 }
 
 /** What follows, the same for every reason. */
@@ -56,10 +56,14 @@ function notThisBoard(birth: BirthRecord): Fault {
   );
 }
 
-function cleared(birth: BirthRecord): Fault {
+/** @param isCertain false where another chip cannot be told from a cleared one. [ID-47] */
+function cleared(birth: BirthRecord, isCertain: boolean): Fault {
+  const what = isCertain
+    ? "which somebody has cleared since"
+    : "and this one was cleared since, or is another one: its endorsement key cannot be compared";
   return new Fault(
     "key.tpm-cleared",
-    `TPM cleared: ${born(birth)}, which somebody has cleared since; ${MEANWHILE}; ` +
+    `TPM cleared: ${born(birth)}, ${what}; ${MEANWHILE}; ` +
       "the key cannot come back: an operator replaces it, and finds out who cleared the TPM",
   );
 }

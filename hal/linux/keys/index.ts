@@ -1,4 +1,5 @@
 // The stores of the device key: in the TPM or in a file, and the choice between them.
+export { linuxChipReader } from "./chip-reader.ts";
 export {
   type ChosenStore,
   chooseKeyStore,

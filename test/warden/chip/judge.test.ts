@@ -47,7 +47,7 @@ test("[ID-70] each TPM is told: the own one, another one, a cleared one, none, a
       "another root, and nothing to compare",
       reading({ roots: [OTHER_ROOT], endorsement: undefined }),
       "gone",
-      "key.not-this-board",
+      "key.tpm-cleared",
     ],
     ["nothing readable", { roots: [], isComplete: false, endorsement: undefined }, "unknown", "key.tpm-unavailable"],
     ["a chip that does not answer", new Fault("tpm.timeout", "it is slow"), "unknown", "key.tpm-unavailable"],
