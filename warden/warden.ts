@@ -4,7 +4,7 @@ import { type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
-import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
+import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, TpmChip, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
@@ -22,6 +22,7 @@ import {
   type VerbHandlers,
 } from "./protocol/index.ts";
 import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
+import { type ChipOwnership, openChipOwnership } from "./tpm/index.ts";
 import { createWardenHandlers } from "./verbs.ts";
 
 /** UTF-16 code units of a reason in an audit record. */
@@ -36,6 +37,8 @@ export interface WardenPorts {
   readonly hardware: Hardware;
   readonly vitals: Vitals;
   readonly machine: MachinePorts;
+  /** Undefined where no TPM is configured. */
+  readonly tpm: TpmChip | undefined;
   /** What was found wrong with state, before the warden was opened too. [STA-4] [STA-13] */
   readonly damage: DamageLog;
   /** Writes one line to the journal. */
@@ -57,6 +60,8 @@ export interface WardenSettings {
   /** SHA-256 of the configuration in force, for the trail. */
   readonly configHash: string;
   readonly machine: MachineSettings;
+  /** Whether a TPM of nobody is taken. */
+  readonly tpmOwnership: "take" | "leave";
   /** Faults before the start that do not stop the warden. */
   readonly troubles: readonly Fault[];
 }
@@ -101,6 +106,8 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   if (birth !== undefined) await recorder.recordBirth(birth);
   const { chip } = ports.machine;
   const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
+  // Beside the lockdown, which waits for no chip but for that first look.
+  const opening = openChip({ ...ports, state }, settings, recorder, guard);
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
@@ -113,6 +120,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     report,
   });
   guard.watch((reason) => services.hold(reason));
+  const tpm = await opening;
   const handlers = createWardenHandlers({
     ...recorder,
     allowance: createAppendAllowance(clock),
@@ -126,11 +134,30 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     program: settings.program,
     vitals: ports.vitals,
     troubles: () =>
-      withDamage([...guard.troubles(), ...atStart, ...services.troubles()], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
+      withDamage([...guard.troubles(), ...atStart, ...services.troubles(), ...(tpm?.troubles() ?? [])], damage.faults()).slice(
+        0,
+        WARDEN_TROUBLES_MAX,
+      ),
     services,
+    tpm,
     sizeAtStart,
   });
-  return createWarden({ identity, clock, handlers, log, recorder, guard, services });
+  return createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm });
+}
+
+/**
+ * [ID-50] The agent is served after it, so that its first key lies under the storage root. [ID-73]
+ * A chip that is not the device's own is not taken: it may belong in another device.
+ */
+async function openChip(
+  { tpm, state, clock }: WardenPorts,
+  { tpmOwnership }: WardenSettings,
+  { record, report }: Recorder,
+  guard: ChipGuard,
+): Promise<ChipOwnership | undefined> {
+  if (tpm === undefined) return undefined;
+  const ownership = guard.held() === undefined ? tpmOwnership : "leave";
+  return await openChipOwnership({ chip: tpm, files: state, clock, ownership, record, report });
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {
@@ -149,9 +176,10 @@ interface OpenedWarden {
   readonly recorder: Recorder;
   readonly guard: ChipGuard;
   readonly services: Services;
+  readonly tpm: ChipOwnership | undefined;
 }
 
-function createWarden({ identity, clock, handlers, log, recorder, guard, services }: OpenedWarden): Warden {
+function createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm }: OpenedWarden): Warden {
   const { record, report } = recorder;
   const budget = createRequestBudget(clock);
   const recordedRefusals = createRefusalRecorder((entry) => log.append(entry), clock, report);
@@ -164,6 +192,7 @@ function createWarden({ identity, clock, handlers, log, recorder, guard, service
     async stop(reason) {
       await guard.stop();
       await services.stop();
+      await tpm?.stop();
       await record({ event: "warden.stopped", result: "ok", detail: { reason } });
       await log.close();
     },

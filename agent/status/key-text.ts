@@ -2,7 +2,7 @@
 import { FAULT_CODES, type FaultCode } from "../../hal/fault.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { Protection } from "../../hal/format/identity.ts";
-import type { TpmState } from "../../warden/chip/format.ts";
+import type { TpmState } from "../../warden/tpm/format.ts";
 import type { DeviceStatus } from "./format.ts";
 import { row } from "./rows.ts";
 

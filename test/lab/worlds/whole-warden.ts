@@ -218,6 +218,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         uptimeMs: async () => clock.monotonicMs(),
         bootId: async () => BOOT_ID,
       },
+      tpm: undefined,
       say: (line) => void journal.push(line),
       damage: createDamageLog((fault) => void journal.push(`trouble: ${fault.code}: ${fault.message}`)),
     },
@@ -242,6 +243,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         checks: ["agent"],
         trialMs: 60_000,
       },
+      tpmOwnership: "leave",
       troubles: [],
     },
   );

@@ -36,6 +36,7 @@ const LOCKDOWN = "warden/lockdown/trail.ts";
 const CHIP = "warden/chip/guard.ts";
 const UPDATE = "warden/update/trail.ts";
 const WARDEN = "warden/warden.ts";
+const TPM = "warden/tpm/trail.ts";
 const LOG = "warden/audit/log.ts";
 const PENDING = "warden/audit/pending-events.ts";
 
@@ -87,6 +88,10 @@ const PACES = {
   "update.failed": begun,
   "system.rebooting": { by: "signed", in: "warden/update/reboot.ts", bound: /before === undefined/u },
   "state.damaged": { by: "start", in: WARDEN, at: "hal/damaged-files.ts", bound: /REMEMBERED_MAX/u },
+  "tpm.owned": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.owner-changed": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.lockout": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.released": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "config.loaded": start,
   "roster.accepted": { by: "signed", in: TARGETS, at: "warden/targets/targets.ts", bound: /rosterAccepted/u },
   "lockdown.enforced": { by: "network", in: LOCKDOWN, bound: /enforced = paced\(\)/u },
