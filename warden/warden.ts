@@ -107,7 +107,13 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { chip } = ports.machine;
   const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
   // Beside the lockdown, which waits for no chip but for that first look.
-  const opening = openChip({ ...ports, state }, settings, recorder, guard);
+  // [ID-73] A chip that is not the device's own is not taken: it may belong in another device.
+  const opening = openChip(
+    { ...ports, state },
+    guard.held() === undefined ? settings : { ...settings, tpmOwnership: "leave" },
+    recorder,
+    birth,
+  );
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
@@ -145,19 +151,16 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   return createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm });
 }
 
-/**
- * [ID-50] The agent is served after it, so that its first key lies under the storage root. [ID-73]
- * A chip that is not the device's own is not taken: it may belong in another device.
- */
+/** [ID-50] The agent is served after it, so that its first key lies under the storage root. */
 async function openChip(
   { tpm, state, clock }: WardenPorts,
   { tpmOwnership }: WardenSettings,
   { record, report }: Recorder,
-  guard: ChipGuard,
+  birth: BirthRecord | undefined,
 ): Promise<ChipOwnership | undefined> {
   if (tpm === undefined) return undefined;
-  const ownership = guard.held() === undefined ? tpmOwnership : "leave";
-  return await openChipOwnership({ chip: tpm, files: state, clock, ownership, record, report });
+  const keyUnder = birth === undefined || birth.protection === "file" ? undefined : (birth.chip?.storage ?? "unknown");
+  return await openChipOwnership({ chip: tpm, files: state, clock, ownership: tpmOwnership, keyUnder, record, report });
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {

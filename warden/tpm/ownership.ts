@@ -10,7 +10,7 @@ import type { AuditEntry } from "../audit/format/index.ts";
 import { decide, remainsOf } from "./decide.ts";
 import { TPM_REASON_CHARACTERS_MAX, type TpmDetails, type TpmOwnership, type TpmState } from "./format.ts";
 import { LOOK_MS, MOVES_MAX, RETRY_MS_MAX, RETRY_MS_MIN, SETTLE_MS, STOP_MS } from "./limits.ts";
-import { authsOf, makeMove, type Pass, recordOfBefore } from "./moves.ts";
+import { authsOf, type KeyUnder, makeMove, type Pass, recordOfBefore } from "./moves.ts";
 import { type ChipPasswords, type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
 import { createTpmTrail, type TpmTrail } from "./trail.ts";
 
@@ -21,6 +21,7 @@ export interface ChipOwnershipOptions {
   readonly clock: Clock;
   /** Whether a chip of nobody is taken. */
   readonly ownership: "take" | "leave";
+  readonly keyUnder: KeyUnder;
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
@@ -146,8 +147,8 @@ class Ownership implements ChipOwnership {
 
   /** Moves until there is nothing left to do. */
   async #pass(): Promise<void> {
-    const { chip, files, ownership: wants } = this.#options;
-    const pass: Pass = { record: await this.#load(), proofs: {}, made: new Set() };
+    const { chip, files, ownership: wants, keyUnder } = this.#options;
+    const pass: Pass = { record: await this.#load(), proofs: {}, made: new Set(), keyUnder };
     for (let n = 0; n < MOVES_MAX; n++) {
       const view = await chip.look();
       await this.#notice(view);

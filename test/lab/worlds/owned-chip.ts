@@ -25,6 +25,7 @@ export interface OwnedChip {
     readonly chip?: (chip: TpmChip) => TpmChip;
     readonly ownership?: "take" | "leave";
     readonly tcti?: string;
+    readonly keyUnder?: string;
   }) => Promise<ChipOwnership>;
 }
 
@@ -45,12 +46,13 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
       await swtpm.cut();
       swtpm = await startSwtpm({ directory });
     },
-    start: async ({ chip = (real: TpmChip) => real, ownership = "take", tcti = swtpm.tcti } = {}) => {
+    start: async ({ chip = (real: TpmChip) => real, ownership = "take", tcti = swtpm.tcti, keyUnder } = {}) => {
       const opened = await openChipOwnership({
         chip: chip(linuxTpmChip({ tcti })),
         files,
         clock,
         ownership,
+        keyUnder,
         record: async (entry) => void records.push(entry),
         report: (fault) => void reported.push(fault),
       });

@@ -2,8 +2,9 @@
 // clock that a test moves.
 import * as v from "valibot";
 import { createDamageLog } from "../../../hal/damaged-files.ts";
+import type { ChipReader } from "../../../hal/chip.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { AppendFiles, DurableFiles, NetworkFacts } from "../../../hal/ports.ts";
+import type { AppendFiles, DurableFiles, NetworkFacts, TpmChip } from "../../../hal/ports.ts";
 import { type AuditRecord, decodeAuditRecord, readSegment } from "../../../warden/audit/format/index.ts";
 import type { AuditLimits } from "../../../warden/audit/index.ts";
 import { wardenAnswerSchema } from "../../../warden/protocol/format.ts";
@@ -12,7 +13,6 @@ import { openWarden, type Warden } from "../../../warden/warden.ts";
 import { makeSigner, type Signer } from "../counterparts/hub-signer.ts";
 import { type FakeFirewall, fakeFirewall } from "../counterparts/network-probe.ts";
 import { type LabRepository, labRepository, NOW_MS } from "../counterparts/repository.ts";
-import type { FakeChip } from "../fakes/chip.ts";
 import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeAppendFiles, fakeAppendFiles, type FakeFiles, fakeFiles } from "../fakes/files.ts";
 import { type FakeUsbTree, fakeUsbTree } from "../fakes/usb-tree.ts";
@@ -44,7 +44,9 @@ export interface WholeWarden {
   readonly journal: string[];
   network: NetworkFacts;
   /** The TPM; undefined where the configuration names none. */
-  chip: FakeChip | undefined;
+  chip: ChipReader | undefined;
+  /** The same TPM for its owner. */
+  tpm: TpmChip | undefined;
   /** Starts the warden on `files`, as after a power-on. The one before must be stopped. */
   start(files: WardenFiles, audit?: Partial<AuditLimits>): Promise<RunningWarden>;
 }
@@ -116,6 +118,7 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     dropped: new Map(),
     journal: [],
     chip: undefined,
+    tpm: undefined,
     network: {
       links: [{ name: "eth0", usb: undefined, dhcp4: false, dhcp6: false }],
       routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
@@ -218,7 +221,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         uptimeMs: async () => clock.monotonicMs(),
         bootId: async () => BOOT_ID,
       },
-      tpm: undefined,
+      tpm: world.tpm,
       say: (line) => void journal.push(line),
       damage: createDamageLog((fault) => void journal.push(`trouble: ${fault.code}: ${fault.message}`)),
     },
@@ -243,7 +246,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         checks: ["agent"],
         trialMs: 60_000,
       },
-      tpmOwnership: "leave",
+      tpmOwnership: "take",
       troubles: [],
     },
   );

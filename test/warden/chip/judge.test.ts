@@ -43,12 +43,7 @@ test("[ID-70] each TPM is told: the own one, another one, a cleared one, none, a
     ["another chip with a copied root", reading({ endorsement: OTHER_EK, roots: [ROOT] }), "gone", "key.not-this-board"],
     ["another root, the same endorsement key", reading({ roots: [OTHER_ROOT] }), "gone", "key.tpm-cleared"],
     ["no root at all", reading({ roots: [] }), "gone", "key.tpm-cleared"],
-    [
-      "another root, and nothing to compare",
-      reading({ roots: [OTHER_ROOT], endorsement: undefined }),
-      "gone",
-      "key.tpm-cleared",
-    ],
+    ["another root, and nothing to compare", reading({ roots: [OTHER_ROOT], endorsement: undefined }), "gone", "key.tpm-cleared"],
     ["nothing readable", { roots: [], isComplete: false, endorsement: undefined }, "unknown", "key.tpm-unavailable"],
     ["a chip that does not answer", new Fault("tpm.timeout", "it is slow"), "unknown", "key.tpm-unavailable"],
     ["none", undefined, "absent", "key.tpm-missing"],

@@ -34,7 +34,8 @@ test("[ID-70] [ID-72] [ID-73] a captured agent cannot hide that the TPM is gone:
     t.match(open, /8080/u);
     await healthy.stop();
 
-    world.chip = fakeChip(plugged);
+    const chip = fakeChip(plugged);
+    world.chip = chip;
     const tables = world.firewall.history.length;
     const warden = await world.start(files);
     await world.clock.advance(10_000);
@@ -51,7 +52,7 @@ test("[ID-70] [ID-72] [ID-73] a captured agent cannot hide that the TPM is gone:
     t.equal((await warden.ask("lockdown.propose", {})).fault?.code, "lockdown.unchanged");
     t.same(files.birth.contents.get("birth.json"), record, "the record is as it was");
 
-    world.chip.plugged = OWN_CHIP;
+    chip.plugged = OWN_CHIP;
     await world.clock.advance(15_000);
     t.match(await statusOf(warden), { lockdown: { at: "base", held: undefined }, troubles: [] });
     t.equal(world.firewall.table, open);
@@ -65,10 +66,11 @@ test("[ID-70] [ID-72] [ID-73] a captured agent cannot hide that the TPM is gone:
 test("[ID-70] a device that was born with its key in a file, and one without a TPM in its configuration, are as open as ever", async (t) => {
   const world = wholeWarden(t);
   const files = await born(bornOn(OWN_CHIP, { protection: "file", chip: undefined }));
-  world.chip = fakeChip(undefined);
+  const chip = fakeChip(undefined);
+  world.chip = chip;
   const warden = await world.start(files);
   t.match(await statusOf(warden), { lockdown: { held: undefined }, troubles: [] });
-  t.equal(world.chip.looks, 0);
+  t.equal(chip.looks, 0);
   await warden.stop();
 
   const without = wholeWarden(t);
