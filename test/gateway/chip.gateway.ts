@@ -91,7 +91,7 @@ test(
   },
 );
 
-/** Waits until it says what is the matter by itself, then looks at it as anybody at the cable can. */
+/** Waits until it says by itself what is the matter, then looks at it as a stranger could. */
 async function shutFor(t: Test, site: Site, words: string, fingerprint: string): Promise<void> {
   const { gateway } = site;
   await gateway.waitFor(new RegExp(`${ID}: ATTENTION: ${words}`, "u"), BOOT_MS_MAX);
