@@ -1,7 +1,8 @@
 // A gateway that is enrolled with its key in its TPM, and whose disk is then switched on without
 // that TPM: in another board, with the TPM taken out, and (in the long run) with the TPM cleared.
-// Each says so on the cable, has its doors shut, makes nothing new, and is well again with its own
-// TPM. The power is cut each time.
+// Each time it says so on the cable, has its doors shut and makes nothing new; with its own TPM it
+// is well again. The power is cut each time. The long run is
+// `SALLYPORT_TESTS=long npm run test:gateway -- test/gateway/chip.gateway.ts`.
 import { type Test, test } from "tap";
 import { fingerprintSchema } from "../../hal/format/identity.ts";
 import { check } from "../../hal/format/schema.ts";
@@ -61,27 +62,21 @@ test(
     t.match(born, fingerprint);
     await gateway.cut();
 
-    for (const { what, board, words, code } of isLongRun() ? [MOVED, REMOVED, MOVED] : [MOVED, REMOVED]) {
-      say(what);
-      await gateway.powerOn([], board);
-      await shutFor(t, site, words, fingerprint);
-      await gateway.cut();
-      say(`${code} was on the cable; the power is cut, and it is in its own board again`);
+    // its own TPM comes after both in the short run, and after each in the long one
+    for (const variants of isLongRun() ? [[MOVED], [REMOVED], [MOVED, REMOVED]] : [[MOVED, REMOVED]]) {
+      for (const variant of variants) await switchedOn(t, site, variant, { fingerprint, say });
+      say("its own TPM again");
       await gateway.powerOn();
       t.equal((await connected(site)).fingerprint, fingerprint, "[ID-6] the same key connects again");
       const well = await statusOnCable(site, "CONNECTED");
       t.match(well, /^policy +the image's own is in force$/mu, "[ID-72] and its doors are open");
       t.match(well, /^trouble none$/mu);
-      await recorded(t, site, code);
+      for (const { code } of variants) await recorded(t, site, code);
       await gateway.cut();
     }
-
     if (isLongRun()) {
-      say(CLEARED.what);
       await clear(site);
-      await gateway.powerOn();
-      await shutFor(t, site, CLEARED.words, fingerprint);
-      await gateway.cut();
+      await switchedOn(t, site, CLEARED, { fingerprint, say });
     }
     t.same(
       (await hubDevices(hub)).map(({ id, state, fingerprint: known }) => [id, state, known]),
@@ -90,6 +85,19 @@ test(
     );
   },
 );
+
+/** Switches it on as `variant` says, sees that it is shut, and cuts the power. */
+async function switchedOn(
+  t: Test,
+  site: Site,
+  { what, board, words }: Variant,
+  { fingerprint, say }: { readonly fingerprint: string; readonly say: (line: string) => void },
+): Promise<void> {
+  say(what);
+  await site.gateway.powerOn([], board);
+  await shutFor(t, site, words, fingerprint);
+  await site.gateway.cut();
+}
 
 /** Waits until it says by itself what is the matter, then looks at it as a stranger could. */
 async function shutFor(t: Test, site: Site, words: string, fingerprint: string): Promise<void> {
