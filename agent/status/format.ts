@@ -10,7 +10,7 @@ import {
 import { auditHeadSchema } from "../../warden/audit/format/index.ts";
 import { clockStateSchema } from "../../warden/time/format.ts";
 import { FAULT_CODES } from "../../hal/fault.ts";
-import { tpmStateSchema } from "../../warden/tpm/format.ts";
+import { tpmStateSchema, tpmViewSchema } from "../../warden/tpm/format.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
 import { lockdownStateSchema } from "../../warden/lockdown/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
@@ -113,7 +113,7 @@ export const identityViewSchema = v.strictObject({
   /** Why there is no key that can be used. */
   keyFault: v.optional(faultSchema),
   birth: v.optional(birthRecordSchema),
-  tpm: v.optional(tpmStateSchema),
+  tpm: v.optional(tpmViewSchema),
   /** The fault for which the doors are shut. [ID-72] */
   held: v.optional(v.picklist(FAULT_CODES)),
   certificate: v.optional(certificateSchema),
