@@ -97,11 +97,12 @@ test(
     t.teardown(chip.stop);
     const rig = await buildRig({ tpm: chip.tcti });
     t.teardown(() => rig.stop());
-    await rig.startHub();
+    const hub = await rig.startHub();
     await rig.startWarden();
-    await rig.startAgent();
-    const { key } = await untilStatus(rig, "the key", (status) => status.key !== undefined);
-    t.match(key, { protection: "tpm" });
+    const agent = await rig.startAgent();
+    await approveOn(rig, hub, ID);
+    await agent.line(/life .* -> connected/u);
+    t.match((await rig.status()).key, { protection: "tpm" });
     const trail = await verifiedTrail(rig, ID, ["tpm.owned", "key.created"]);
     const [owned, created] = ["tpm.owned", "key.created"].map((name) => trail.find(({ event }) => event === name));
     t.ok(owned && created && owned.seq < created.seq, "the warden was first");
