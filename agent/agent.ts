@@ -10,6 +10,7 @@ import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
 import { type LocalSocket, openLocalSocket } from "./local/index.ts";
 import { createHandlers, createOperations, type OperationHandlers, type Operations } from "./operations/index.ts";
 import type { AgentPorts } from "./ports.ts";
+import { keyWords } from "./status/index.ts";
 import type { DeviceStatus } from "./status/format.ts";
 import type { TunnelEvent } from "./tunnel/index.ts";
 import { Fault } from "../hal/fault.ts";
@@ -169,7 +170,10 @@ class DeviceAgent implements Agent {
       random,
       clockTrusted: () => this.#session?.time.isClockTrusted() ?? false,
       settleKey,
-      note: (entry) => this.#audit.note(entry),
+      note: (entry) => {
+        this.#audit.note(entry);
+        this.#showAlarm();
+      },
       onIdentity: (identity) => this.#openSession(identity),
       onProgress: (progress) => this.#onEnrolmentProgress(progress),
       onCertificate: () => {
@@ -201,6 +205,7 @@ class DeviceAgent implements Agent {
   }
 
   #onEnrolmentProgress(progress: EnrolmentProgress): void {
+    this.#showAlarm();
     if (progress.kind !== "waiting") {
       this.#advance({ kind: progress.kind });
       return;
@@ -225,6 +230,13 @@ class DeviceAgent implements Agent {
       default:
         return;
     }
+  }
+
+  /** [ID-73] */
+  #showAlarm(): void {
+    const { key, enrolment, faults } = this.#identity.status();
+    const codes = [...faults, ...(key === undefined && enrolment?.lastFault ? [enrolment.lastFault] : [])];
+    this.#console?.alarm(codes.map(({ code }) => keyWords(code)).find((words) => words !== undefined));
   }
 
   #advance(event: LifeEvent): void {

@@ -31,6 +31,7 @@ export const FAULT_CODES = [
   "birth.conflict",
   "birth.unreadable",
   "key.create-failed",
+  "key.file-beside-tpm",
   "key.mismatch",
   "key.missing",
   "key.not-this-board",

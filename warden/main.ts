@@ -13,6 +13,7 @@ import {
   foreignFiles,
   journal,
   createOptionalHandoverReader,
+  linuxChipReader,
   linuxClock,
   linuxDeadManSwitch,
   linuxFiles,
@@ -137,6 +138,7 @@ async function serviceFiles({ stateDirectory }: WardenConfig, { report }: Damage
 }
 
 async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<MachinePorts> {
+  const { tcti } = config.tpm;
   const { boardRoot: root, stateDirectory, systemdBoot, update, handover } = config;
   const lineBytesMax = INSTALL_LINE_BYTES_MAX;
   return {
@@ -150,6 +152,7 @@ async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<Ma
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),
+    chip: tcti === undefined ? undefined : linuxChipReader(tcti),
     network: linuxNetwork({ root }),
     ...(systemdBoot === undefined
       ? {

@@ -9,6 +9,7 @@ import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
+import { type ChipGuard, openChipGuard } from "./chip/index.ts";
 import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
@@ -103,18 +104,28 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   damage.listen((fault) => void record(damageEntry(fault)));
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
-  // Beside the lockdown, which waits for no chip.
-  const opening = openChip({ ...ports, state }, settings, recorder, birth);
+  const { chip } = ports.machine;
+  const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
+  // Beside the lockdown, which waits for no chip but for that first look.
+  // [ID-73] A chip that is not the device's own is not taken: it may belong in another device.
+  const opening = openChip(
+    { ...ports, state },
+    guard.held() === undefined ? settings : { ...settings, tpmOwnership: "leave" },
+    recorder,
+    birth,
+  );
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
     deviceId: identity.id,
+    held: guard.held(),
     clock,
     clockTrusted: () => time.state().state !== "unset",
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
     record,
     report,
   });
+  guard.watch((reason) => services.hold(reason));
   const tpm = await opening;
   const handlers = createWardenHandlers({
     ...recorder,
@@ -129,12 +140,15 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     program: settings.program,
     vitals: ports.vitals,
     troubles: () =>
-      withDamage([...atStart, ...services.troubles(), ...(tpm?.troubles() ?? [])], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
+      withDamage([...guard.troubles(), ...atStart, ...services.troubles(), ...(tpm?.troubles() ?? [])], damage.faults()).slice(
+        0,
+        WARDEN_TROUBLES_MAX,
+      ),
     services,
     tpm,
     sizeAtStart,
   });
-  return createWarden({ identity, clock, handlers, log, recorder, services, tpm });
+  return createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm });
 }
 
 /** [ID-50] The agent is served after it, so that its first key lies under the storage root. */
@@ -163,11 +177,12 @@ interface OpenedWarden {
   readonly handlers: VerbHandlers;
   readonly log: AuditLog;
   readonly recorder: Recorder;
+  readonly guard: ChipGuard;
   readonly services: Services;
   readonly tpm: ChipOwnership | undefined;
 }
 
-function createWarden({ identity, clock, handlers, log, recorder, services, tpm }: OpenedWarden): Warden {
+function createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm }: OpenedWarden): Warden {
   const { record, report } = recorder;
   const budget = createRequestBudget(clock);
   const recordedRefusals = createRefusalRecorder((entry) => log.append(entry), clock, report);
@@ -178,6 +193,7 @@ function createWarden({ identity, clock, handlers, log, recorder, services, tpm 
     openSession: (send, signal) => createProtocolSession({ handlers, budget, refusals: recordedRefusals, report, send, signal }),
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
+      await guard.stop();
       await services.stop();
       await tpm?.stop();
       await record({ event: "warden.stopped", result: "ok", detail: { reason } });

@@ -1,7 +1,15 @@
 // The results of operations as text for the console. Pure.
 import { check } from "../../hal/format/schema.ts";
 import { type OperationName, type OperationResult, OPERATIONS } from "../operations/format.ts";
-import { serialJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
+import {
+  serialJson,
+  renderIdentity,
+  renderLockdown,
+  renderStatus,
+  renderTail,
+  renderUpdate,
+  SCREEN_COLUMNS_MAX,
+} from "../status/index.ts";
 import type { OperationAction } from "./commands.ts";
 import { LIST_LINES_MAX } from "./limits.ts";
 
@@ -15,6 +23,8 @@ export function resultText(action: OperationAction, result: unknown): string {
   switch (action.operation) {
     case "status":
       return renderStatus(checked("status"));
+    case "identity.show":
+      return renderIdentity(checked("identity.show"));
     case "audit.tail":
       return renderTail(checked("audit.tail"), SCREEN_COLUMNS_MAX);
     case "update.status":

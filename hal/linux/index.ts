@@ -14,6 +14,7 @@ export {
   createSealedKeyStore,
   createTpmKeyStore,
   type KeyStores,
+  linuxChipReader,
   type WantedStore,
 } from "./keys/index.ts";
 export { lockState } from "./lock.ts";

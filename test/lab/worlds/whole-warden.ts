@@ -2,6 +2,7 @@
 // clock that a test moves.
 import * as v from "valibot";
 import { createDamageLog } from "../../../hal/damaged-files.ts";
+import type { ChipReader } from "../../../hal/chip.ts";
 import { Fault } from "../../../hal/fault.ts";
 import type { AppendFiles, DurableFiles, NetworkFacts, TpmChip } from "../../../hal/ports.ts";
 import { type AuditRecord, decodeAuditRecord, readSegment } from "../../../warden/audit/format/index.ts";
@@ -42,7 +43,9 @@ export interface WholeWarden {
   /** Lines of the journal. */
   readonly journal: string[];
   network: NetworkFacts;
-  /** The TPM of the board, if it has one. The warden takes it where nobody did. */
+  /** The TPM; undefined where the configuration names none. */
+  chip: ChipReader | undefined;
+  /** The same TPM for its owner. */
   tpm: TpmChip | undefined;
   /** Starts the warden on `files`, as after a power-on. The one before must be stopped. */
   start(files: WardenFiles, audit?: Partial<AuditLimits>): Promise<RunningWarden>;
@@ -114,6 +117,7 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     hub: { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") },
     dropped: new Map(),
     journal: [],
+    chip: undefined,
     tpm: undefined,
     network: {
       links: [{ name: "eth0", usb: undefined, dhcp4: false, dhcp6: false }],
@@ -203,6 +207,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         deadManSwitch: undefined,
         heartbeat: () => undefined,
         usb,
+        chip: world.chip,
         network: { read: async () => world.network },
         slots: { running: async () => "a" },
         boot: {

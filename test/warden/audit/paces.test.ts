@@ -33,6 +33,7 @@ const LIMITERS =
 const ORDERS = "warden/orders/orders.ts";
 const TARGETS = "warden/targets/trail.ts";
 const LOCKDOWN = "warden/lockdown/trail.ts";
+const CHIP = "warden/chip/guard.ts";
 const UPDATE = "warden/update/trail.ts";
 const WARDEN = "warden/warden.ts";
 const TPM = "warden/tpm/trail.ts";
@@ -74,6 +75,8 @@ const PACES = {
     bound: /takenAtMs \+ HUB_TIME_PERIOD_MS/u,
   },
   "identity.read": start,
+  "chip.lost": { by: "plug", in: CHIP, bound: /#record = createRateLimitedRecorder/u },
+  "chip.found": { by: "plug", in: CHIP, bound: /#record = createRateLimitedRecorder/u },
   "birth.recorded": { by: "agent", in: "warden/identity/birth-marker.ts", bound: /told\.has\(keyFingerprint\)/u },
   "trust.refreshed": { by: "agent", in: TARGETS, bound: /recordRefreshed = createRateLimitedRecorder/u },
   "trust.damaged": { by: "agent", in: TARGETS, bound: /recordRefusal = createRateLimitedRecorder/u },

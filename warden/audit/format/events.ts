@@ -50,6 +50,8 @@ export const AUDIT_EVENTS = {
   "identity.read": { id: 3006, category: "system", severity: "info", source: "warden" },
   "key.created": { id: 3010, category: "system", severity: "notice", source: "agent" },
   "key.unavailable": { id: 3011, category: "system", severity: "high", source: "agent" },
+  "chip.lost": { id: 3015, category: "system", severity: "high", source: "warden" },
+  "chip.found": { id: 3016, category: "system", severity: "notice", source: "warden" },
   "birth.recorded": { id: 3012, category: "system", severity: "notice", source: "warden" },
   "enrolment.requested": { id: 3020, category: "system", severity: "notice", source: "agent" },
   "enrolment.completed": { id: 3021, category: "system", severity: "notice", source: "agent" },
