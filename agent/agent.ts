@@ -123,6 +123,7 @@ class DeviceAgent implements Agent {
     return createHandlers({
       snapshot: () => this.snapshot(),
       warden,
+      onKeyUpgrade: () => this.#identity.wake(),
       deviceId: () => {
         if (this.#deviceId === undefined)
           throw new Fault("identity.no-source", "name the device: the warden has not told its id yet");

@@ -9,7 +9,7 @@ import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
-import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
+import { type BirthBook, createBirthBook, createKeyUpgrades, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
@@ -98,12 +98,15 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   damage.listen((fault) => void record(damageEntry(fault)));
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
+  const clockTrusted = (): boolean => time.state().state !== "unset";
+  const keyUpgrades = createKeyUpgrades({ ...recorder, births, state, clock, clockTrusted });
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
     deviceId: identity.id,
     clock,
-    clockTrusted: () => time.state().state !== "unset",
+    clockTrusted,
+    orders: { "key.upgrade": keyUpgrades.order },
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
     record,
     report,
@@ -112,6 +115,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     ...recorder,
     allowance: createAppendAllowance(clock),
     births,
+    keyUpgrades,
     bootId,
     clock,
     identity,

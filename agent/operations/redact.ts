@@ -27,6 +27,7 @@ export const REDACTORS: Redactors = {
   "lockdown.confirm": (view) => view,
   "lockdown.revert": (view) => view,
   "system.reboot": (result) => result,
+  "key.upgrade": (result) => result,
   "order.nonce": (nonce) => nonce,
 };
 
@@ -43,9 +44,10 @@ export function isGuest(principal: Principal): boolean {
  * open, which release comes, or the subject of an order.
  */
 export function statusForGuest(status: DeviceStatus): DeviceStatus {
-  const { certificate, enrolment, tunnel, lockdown, update } = status;
+  const { key, certificate, enrolment, tunnel, lockdown, update } = status;
   return {
     ...status,
+    ...(key?.upgrade && { key: { ...key, upgrade: { to: key.upgrade.to, state: key.upgrade.state } } }),
     ...(certificate && { certificate: { ...certificate, serial: WITHHELD, issuer: WITHHELD } }),
     ...(enrolment && {
       enrolment: { ...enrolment, ...(enrolment.lastFault && { lastFault: withoutMessage(enrolment.lastFault) }) },

@@ -65,8 +65,21 @@ const ENROLMENTS = {
 function key({ key }: DeviceStatus): string[] {
   if (key === undefined) return [row("key", "none yet")];
   const where = key.protection === "tpm" ? "in the TPM" : "in a file, NOT in a TPM";
-  return [row("key", key.note === undefined ? where : `${where}: ${key.note}`), row("", key.fingerprint)];
+  const rows = [row("key", key.note === undefined ? where : `${where}: ${key.note}`), row("", key.fingerprint)];
+  const { upgrade } = key;
+  if (upgrade !== undefined)
+    rows.push(row("", `upgrade (${upgrade.to}): ${UPGRADES[upgrade.state]}`, upgrade.lastFault && upgrade.lastFault.code));
+  return rows;
 }
+
+const UPGRADES = {
+  possible: "POSSIBLE, waits for an operator's order key.upgrade",
+  ordered: "ordered, makes the new key",
+  requesting: "asks the hub for the certificate of the new key",
+  proving: "connects with the new key",
+  replacing: "has the new key recorded",
+  removing: "removes the old key",
+} as const;
 
 function certificate({ certificate, at }: DeviceStatus): string[] {
   if (certificate === undefined) return [row("cert", "none yet")];
