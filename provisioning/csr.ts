@@ -15,7 +15,11 @@ export interface RequestOptions {
  * out. The device id, which is made from it, is in the CN.
  * @throws Fault `csr.invalid`.
  */
-export function describeRequest(identity: DeviceIdentity, publicKey: Uint8Array, options: RequestOptions): CertificateRequest {
+export function describeRequest(
+  identity: DeviceIdentity,
+  { publicKey, protection }: Pick<DeviceKey, "publicKey" | "protection">,
+  options: RequestOptions,
+): CertificateRequest {
   const { id, boardSerial, macs, model } = identity;
   const ops =
     options.enterpriseNumber === undefined ? undefined : opsUrn(options.enterpriseNumber, productOf(model), boardSerial ?? id);
@@ -25,6 +29,7 @@ export function describeRequest(identity: DeviceIdentity, publicKey: Uint8Array,
     uris: [...macs.map((mac) => macUrn(mac)), ...(ops === undefined ? [] : [ops])],
     publicKey,
     auditKey: options.auditKey,
+    protection,
   };
 }
 
@@ -34,7 +39,7 @@ export function describeRequest(identity: DeviceIdentity, publicKey: Uint8Array,
  * @throws Fault `csr.invalid`, or what the key throws.
  */
 export async function signRequest(identity: DeviceIdentity, key: DeviceKey, options: RequestOptions): Promise<Uint8Array> {
-  return buildRequest(describeRequest(identity, key.publicKey, options), async (data) => key.sign(data));
+  return buildRequest(describeRequest(identity, key, options), async (data) => key.sign(data));
 }
 
 /** A product in a URN has only letters, digits and dots. */

@@ -8,7 +8,7 @@ const NAME = "request.der";
 
 /**
  * @returns the stored request if it still asks for exactly `expected`. A damaged one, or one for
- *   another key, id or audit key, counts as none.
+ *   another key, id, audit key or protection, counts as none.
  */
 export async function loadRequest(files: DurableFiles, expected: CertificateRequest): Promise<Uint8Array | undefined> {
   const bytes = await files.get(NAME, REQUEST_BYTES_MAX);
@@ -28,6 +28,6 @@ export async function storeRequest(files: DurableFiles, request: Uint8Array): Pr
 }
 
 function asText(request: CertificateRequest): string {
-  const { commonName, serialNumber = null, uris, publicKey, auditKey = null } = request;
-  return JSON.stringify([commonName, serialNumber, uris, Buffer.from(publicKey).toString("hex"), auditKey]);
+  const { commonName, serialNumber = null, uris, publicKey, auditKey = null, protection = null } = request;
+  return JSON.stringify([commonName, serialNumber, uris, Buffer.from(publicKey).toString("hex"), auditKey, protection]);
 }

@@ -72,7 +72,7 @@ class Steps implements EnrolmentSteps {
     const { current } = await store.load();
     const earlier = current === undefined || again === true ? undefined : stillValid(current, this.#expected(key), files);
     if (earlier !== undefined) return this.#finish(earlier);
-    const stored = await loadRequest(files, describeRequest(identity, key.publicKey, options));
+    const stored = await loadRequest(files, describeRequest(identity, key, options));
     this.#request = stored ?? (await signRequest(identity, key, options));
     if (stored === undefined) await storeRequest(files, this.#request);
     report({ kind: "requested" });

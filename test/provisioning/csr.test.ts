@@ -14,7 +14,7 @@ const IDENTITY = v.parse(deviceIdentitySchema, {
 });
 const AUDIT_KEY = "sallyport/1/gw-1+0a1b2c3d+AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
-test("[ID-5] a device's request has id, board serial, each MAC, the product when there is an enterprise number, and the audit key", async (t) => {
+test("[ID-5] [ID-60] a device's request has id, board serial, each MAC, the product when there is an enterprise number, the audit key and the key's protection", async (t) => {
   const key = memoryKey();
   const request = parseRequest(await signRequest(IDENTITY, key, { auditKey: AUDIT_KEY, enterpriseNumber: 32473 }));
   t.same(request, {
@@ -23,12 +23,13 @@ test("[ID-5] a device's request has id, board serial, each MAC, the product when
     uris: ["urn:dev:mac:0024befffe804ff1", "urn:dev:mac:0024befffe804ff2", "urn:dev:ops:32473-ACMEEdgeGateway7-SN-42"],
     publicKey: key.publicKey,
     auditKey: AUDIT_KEY,
+    protection: "file",
   });
 });
 
 test("[ID-5] without an enterprise number there is no urn:dev:ops; a serial that X.509 cannot hold is left out", (t) => {
   const odd = { ...IDENTITY, boardSerial: "S/N_42#" };
-  const request = describeRequest(odd, memoryKey().publicKey, { auditKey: undefined, enterpriseNumber: undefined });
+  const request = describeRequest(odd, memoryKey(), { auditKey: undefined, enterpriseNumber: undefined });
   t.same(request.uris, ["urn:dev:mac:0024befffe804ff1", "urn:dev:mac:0024befffe804ff2"]);
   t.equal(request.serialNumber, undefined);
   t.end();

@@ -18,4 +18,9 @@ export const OID = {
    * oidToDer stops at arcs of 32 bits; a test derives them from the UUID.
    */
   auditKey: { tag: TAG.oid, content: Buffer.from("69dc8ed289bdecd28683bb87bdb79b9df5f15d", "hex") },
+  /**
+   * Our attribute with the protection of the key [ID-60], made as the one above from the UUID
+   * 0aaf0821-da43-4c7d-8b88-a3aa51ea7a36: 2.25.14201096849448037134835018188834110006.
+   */
+  keyProtection: { tag: TAG.oid, content: Buffer.from("6995af8488bba49ab1fb8bc4a8f5a58fa9f436", "hex") },
 } as const satisfies Record<string, Value>;

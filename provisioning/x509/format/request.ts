@@ -1,6 +1,7 @@
 // The certificate request: PKCS#10 (RFC 2986). [ID-5]
 import { verify } from "node:crypto";
 import { Fault } from "../../../hal/fault.ts";
+import { type Protection, PROTECTIONS } from "../../../hal/format/identity.ts";
 import * as der from "./der.ts";
 import {
   AUDIT_KEY_CHARACTERS_MAX,
@@ -21,6 +22,11 @@ export interface CertificateRequest {
   readonly publicKey: Uint8Array;
   /** C2SP verifier key, as text. [AUD-7] */
   readonly auditKey: string | undefined;
+  /**
+   * What keeps the key, as the device says. Nothing proves it. Absent in a request of another EST
+   * client or of an older agent. [ID-60]
+   */
+  readonly protection?: Protection | undefined;
 }
 
 const READING: der.Reading = { code: "csr.invalid", what: "certificate request" };
@@ -113,7 +119,9 @@ function attributes(request: CertificateRequest): readonly der.Value[] {
     const extension = der.sequence(OID.subjectAltName, der.octetString(der.encode(der.sequence(...names))));
     list.push(der.sequence(OID.extensionRequest, der.setOf(der.sequence(extension))));
   }
-  if (request.auditKey !== undefined) list.push(der.sequence(OID.auditKey, der.setOf(der.utf8String(request.auditKey))));
+  const { auditKey, protection } = request;
+  if (auditKey !== undefined) list.push(der.sequence(OID.auditKey, der.setOf(der.utf8String(auditKey))));
+  if (protection !== undefined) list.push(der.sequence(OID.keyProtection, der.setOf(der.utf8String(protection))));
   return list;
 }
 
@@ -138,17 +146,28 @@ function readSubject(name: der.Value | undefined): Pick<CertificateRequest, "com
   return { commonName, serialNumber };
 }
 
-function readAttributes(tagged: der.Value | undefined): Pick<CertificateRequest, "uris" | "auditKey"> {
+function readAttributes(tagged: der.Value | undefined): Pick<CertificateRequest, "uris" | "auditKey" | "protection"> {
   const uris: string[] = [];
   const auditKeys: string[] = [];
+  const protections: string[] = [];
   for (const attribute of parts(tagged, ATTRIBUTES, "attributes", READING)) {
     const [type, values] = parts(attribute, der.TAG.sequence, "attribute", READING);
     if (isOid(type, OID.extensionRequest)) uris.push(...readExtensions(onlyPart(values, "extensionRequest")));
     if (isOid(type, OID.auditKey)) auditKeys.push(text(onlyPart(values, "audit key"), "audit key", READING));
+    if (isOid(type, OID.keyProtection)) protections.push(text(onlyPart(values, "protection"), "protection", READING));
   }
   const [auditKey, ...others] = auditKeys;
   if (others.length > 0) throw refused("it names more than one audit key");
-  return { uris, auditKey };
+  return { uris, auditKey, protection: protectionIn(protections) };
+}
+
+/** A word that is not known would be weaker or stronger than another, and nobody could say which. */
+function protectionIn([word, ...others]: readonly string[]): Protection | undefined {
+  if (others.length > 0) throw refused("it names more than one protection of its key");
+  const protection = PROTECTIONS.find((each) => each === word);
+  if (word !== undefined && protection === undefined)
+    throw refused(`its protection of the key is none of ${PROTECTIONS.join(", ")}`);
+  return protection;
 }
 
 function onlyPart(set: der.Value | undefined, where: string): der.Value | undefined {

@@ -210,6 +210,7 @@ async function enrolmentRequest(): Promise<Uint8Array> {
       uris,
       publicKey: publicKey.export({ format: "der", type: "spki" }),
       auditKey: undefined,
+      protection: "tpm",
     },
     async (bytes) => sign("sha256", bytes, privateKey),
   );

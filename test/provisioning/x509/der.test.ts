@@ -4,11 +4,16 @@ import { OID } from "../../../provisioning/x509/format/oids.ts";
 
 const hex = (value: der.Value): string => Buffer.from(der.encode(value)).toString("hex");
 
-test("[AUD-7] the audit key's OID is 2.25 followed by the UUID as one arc, as X.667 demands", (t) => {
-  const octets: number[] = [];
-  for (let left = BigInt("0x2e0ea425eeca4181bb0ef5b9b3bd78dd"), more = 0; left > 0n; left >>= 7n, more = 0x80)
-    octets.unshift(Number(left & 0x7fn) | more);
-  t.equal(hex(OID.auditKey), Buffer.from([0x06, octets.length + 1, 2 * 40 + 25, ...octets]).toString("hex"));
+test("[AUD-7] [ID-60] an OID of our own is 2.25 followed by a UUID as one arc, as X.667 demands", (t) => {
+  for (const [oid, uuid] of [
+    [OID.auditKey, "2e0ea425eeca4181bb0ef5b9b3bd78dd"],
+    [OID.keyProtection, "0aaf0821da434c7d8b88a3aa51ea7a36"],
+  ] as const) {
+    const octets: number[] = [];
+    for (let left = BigInt(`0x${uuid}`), more = 0; left > 0n; left >>= 7n, more = 0x80)
+      octets.unshift(Number(left & 0x7fn) | more);
+    t.equal(hex(oid), Buffer.from([0x06, octets.length + 1, 2 * 40 + 25, ...octets]).toString("hex"));
+  }
   t.end();
 });
 

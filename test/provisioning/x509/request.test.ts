@@ -9,6 +9,7 @@ import {
 } from "../../../provisioning/x509/format/index.ts";
 import { memoryKey } from "../../lab/fakes/keys.ts";
 import { needs } from "../../lab/runner/needs.ts";
+import { OID } from "../../../provisioning/x509/format/oids.ts";
 import { openssl, opensslWords } from "../../lab/counterparts/pki.ts";
 
 const AUDIT_KEY = "sallyport/1/gw-1+0a1b2c3d+AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
@@ -20,11 +21,12 @@ function requestFor(publicKey: Uint8Array): CertificateRequest {
     uris: ["urn:dev:mac:0024befffe804ff1", "urn:dev:ops:32473-Gateway-5002"],
     publicKey,
     auditKey: AUDIT_KEY,
+    protection: "tpm",
   };
 }
 
 test(
-  "[ID-5] openssl verifies our request and reads the names, the URNs and the audit key in it",
+  "[ID-5] [ID-60] openssl verifies our request and reads the names, the URNs, the audit key and the protection in it",
   { skip: needs("openssl") },
   async (t) => {
     const key = memoryKey();
@@ -34,6 +36,7 @@ test(
     t.match(output, /Subject: CN ?= ?gw_1, serialNumber ?= ?SN-0042/);
     t.match(output, "URI:urn:dev:mac:0024befffe804ff1, URI:urn:dev:ops:32473-Gateway-5002");
     t.match(output, `2.25.61220509282644574342077204429801355485:${AUDIT_KEY}`);
+    t.match(output, "2.25.14201096849448037134835018188834110006:tpm");
     t.match(output, "ecdsa-with-SHA256");
   },
 );
@@ -47,7 +50,14 @@ test("[ID-5] the hub reads what the device wrote, with all members and with none
   const key = memoryKey();
   const full = requestFor(key.publicKey);
   t.same(parseRequest(await buildRequest(full, key.sign)), full);
-  const bare = { commonName: "gw-1", serialNumber: undefined, uris: [], publicKey: key.publicKey, auditKey: undefined };
+  const bare = {
+    commonName: "gw-1",
+    serialNumber: undefined,
+    uris: [],
+    publicKey: key.publicKey,
+    auditKey: undefined,
+    protection: undefined,
+  };
   t.same(parseRequest(await buildRequest(bare, key.sign)), bare);
 });
 
@@ -60,6 +70,44 @@ test("[ID-5] a request made by openssl is read, because other EST clients use it
   t.match(parseRequest(openssl(args)), want);
   t.end();
 });
+
+test(
+  "[ID-60] openssl writes the protection too; another word, a second one and another type are refused",
+  { skip: needs("openssl") },
+  async (t) => {
+    const made = (...attributes: readonly string[]): Uint8Array => {
+      const config = `[req]\ndistinguished_name=dn\nprompt=no\nattributes=more\n[dn]\nCN=gw-2\n[more]\n${attributes.join("\n")}\n`;
+      const directory = t.testdir({ key: memoryKey().tlsKey(), config });
+      return openssl(["req", "-new", "-config", `${directory}/config`, "-key", `${directory}/key`, "-outform", "DER"]);
+    };
+    const oid = "2.25.14201096849448037134835018188834110006";
+    for (const protection of ["tpm", "sealed", "file"] as const)
+      t.equal(parseRequest(made(`${oid}=${protection}`)).protection, protection);
+    t.throws(() => parseRequest(made(`${oid}=TPM`)), { code: "csr.invalid", message: /none of tpm, sealed, file/u });
+    t.throws(() => parseRequest(made(`${oid}=${"x".repeat(5000)}`)), {
+      code: "csr.invalid",
+      message: /none of tpm, sealed, file$/u,
+    });
+    const key = memoryKey();
+    const value = (...values: readonly der.Value[]): der.Value => der.sequence(OID.keyProtection, der.setOf(...values));
+    const [word, other] = [der.utf8String("tpm"), der.utf8String("file")];
+    for (const [attributes, message] of [
+      [[value(word, other)], /more than one value/u],
+      [[value(word), value(other)], /more than one protection/u],
+      [[value(der.integer(1))], /expected tag 0x0c for protection/u],
+      [[value()], /expected tag 0x0c for protection, got nothing/u],
+    ] as const)
+      t.throws(() => parseRequest(withAttributes(key, attributes)), { code: "csr.invalid", message });
+  },
+);
+
+function withAttributes(key: ReturnType<typeof memoryKey>, attributes: readonly der.Value[]): Uint8Array {
+  const spki = der.decode(key.publicKey, 1000, { code: "assert.broken", what: "key" });
+  const name = der.sequence(der.setOf(der.sequence(der.oid("2.5.4.3"), der.utf8String("gw-1"))));
+  const info = der.sequence(der.integer(0), name, spki, der.context(0, ...der.inDerOrder(attributes)));
+  const signature = sign("sha256", der.encode(info), key.privateKey);
+  return der.encode(der.sequence(info, der.sequence(der.oid("1.2.840.10045.4.3.2")), der.bitString(signature)));
+}
 
 test("[ID-5] a request whose signature is not by its own key is refused", async (t) => {
   const bytes = await buildRequest(requestFor(memoryKey().publicKey), memoryKey().sign);
