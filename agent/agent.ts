@@ -157,7 +157,7 @@ class DeviceAgent implements Agent {
   }
 
   #identityOptions(): IdentityManagerOptions {
-    const { files, anchors, config, clock, random, settleKey } = this.#ports;
+    const { files, anchors, config, clock, random, settleKey, upgradeKeys } = this.#ports;
     return {
       warden: this.#warden,
       enroller: createEstEnroller({ hub: this.#hub, signal: this.#stopped.signal }),
@@ -170,6 +170,7 @@ class DeviceAgent implements Agent {
       random,
       clockTrusted: () => this.#session?.time.isClockTrusted() ?? false,
       settleKey,
+      upgradeKeys,
       note: (entry) => this.#audit.note(entry),
       onIdentity: (identity) => this.#openSession(identity),
       onProgress: (progress) => this.#onEnrolmentProgress(progress),
@@ -191,7 +192,7 @@ class DeviceAgent implements Agent {
       warden: this.#warden,
       operations: this.#operations,
       credentials: () => this.#identity.credentials(),
-      protection: () => this.#identity.status().key?.protection,
+      protection: () => this.#identity.presentedProtection(),
       note: (entry) => this.#audit.note(entry),
       onEvent: (event) => this.#onTunnelEvent(event),
       onClockSynced: () => this.#identity.wake(),

@@ -36,7 +36,7 @@ export function createFileKeyStore({ files }: { readonly files: DurableFiles }):
     }
     return fileKey(pem);
   };
-  return { protection: "file", unavailable: async () => undefined, load, create };
+  return { protection: "file", unavailable: async () => undefined, load, create, remove: () => files.remove(KEY_FILE) };
 }
 
 /** @throws Fault `key.mismatch` when `pem` is not a P-256 private key. */
