@@ -1,6 +1,7 @@
 // The manager of the device's identity: the key that was born with it, a valid certificate, and the
 // next certificate before that one expires. [ID-6] [ID-9]
 import { Fault } from "../../hal/fault.ts";
+import { defined } from "../../hal/format/defined.ts";
 import type { Protection } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
@@ -188,14 +189,14 @@ class DeviceIdentityManager implements IdentityManager {
     const { birth } = await warden.call("identity.read", {});
     await this.#upgrader?.settle(birth);
     const { key, made, note } = await this.#options.settleKey(birth);
-    const { protection, fingerprint } = key;
+    const { protection, fingerprint, chip } = key;
     if (made)
       this.#options.note({
         event: "key.created",
         result: "ok",
         detail: { protection, fingerprint, ...(note !== undefined && { note }) },
       });
-    await warden.call("birth.record", { protection, keyFingerprint: fingerprint });
+    await warden.call("birth.record", { protection, keyFingerprint: fingerprint, ...defined({ chip }) });
     this.#key = { key, note };
     return key;
   }
@@ -269,7 +270,7 @@ class DeviceIdentityManager implements IdentityManager {
       if (need.need === "connect-with-next")
         this.#connectWith({ certificate: need.certificate, key: this.#recordedKey(), of: "renewal" });
       const event = await this.#events.next(this.#waitMs(renewal), signal);
-      const of = this.#next?.of;
+      const of: Candidate["of"] | undefined = this.#next?.of;
       if (of !== "upgrade") need = await this.#attempt(() => this.#apply(renewal, event));
       isLost ||= need.need === "enrol-again";
       await this.#advanceUpgrade(of === "renewal" && isVerdict(event) ? "check" : event);

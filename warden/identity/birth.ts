@@ -10,6 +10,7 @@ import {
   isWeaker,
   type Protection,
 } from "../../hal/format/identity.ts";
+import { defined } from "../../hal/format/defined.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import { readRecord, writeRecord } from "../../hal/record.ts";
@@ -51,6 +52,7 @@ export async function readBirth(files: DurableFiles): Promise<BirthRecord | unde
 export interface FirstKey {
   readonly protection: Protection;
   readonly keyFingerprint: Fingerprint;
+  /** The TPM that protects it, so that another one is recognized without the key. [ID-47] */
   readonly chip?: Chip | undefined;
 }
 
@@ -70,7 +72,15 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
         "it keeps that identity; put that key back",
     );
   }
-  const record: BirthRecord = { v: 2, id: identity.id, source: identity.source, ...key };
+  const { protection, keyFingerprint, chip } = key;
+  const record: BirthRecord = {
+    v: 2,
+    id: identity.id,
+    source: identity.source,
+    protection,
+    keyFingerprint,
+    ...defined({ chip }),
+  };
   await writeRecord(files, BIRTH_FILE, BIRTH_RECORD, record);
   return record;
 }
@@ -100,7 +110,16 @@ async function writeUpgrade(files: DurableFiles, key: FirstKey, granted: Granted
       "key.weaker",
       `replace the ${written.protection} key of the birth record by a ${key.protection} key: the order is for a key that is ${granted.to} or stronger`,
     );
-  const record: BirthRecord = { v: 2, id: written.id, source: written.source, ...key, previous: written.keyFingerprint };
+  const { protection, keyFingerprint, chip } = key;
+  const record: BirthRecord = {
+    v: 2,
+    id: written.id,
+    source: written.source,
+    protection,
+    keyFingerprint,
+    ...defined({ chip }),
+    previous: written.keyFingerprint,
+  };
   await writeRecord(files, upgradedRecordFile(key.protection), BIRTH_RECORD, record);
   return record;
 }

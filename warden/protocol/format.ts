@@ -136,7 +136,12 @@ export const WARDEN_VERBS = {
   },
   /** Writes the birth record. A second one with other content is refused. [ID-6] */
   "birth.record": {
-    args: v.strictObject({ protection: protectionSchema, keyFingerprint: fingerprintSchema }),
+    args: v.strictObject({
+      protection: protectionSchema,
+      keyFingerprint: fingerprintSchema,
+      /** Of a key that a TPM protects. [ID-47] */
+      chip: v.optional(chipSchema),
+    }),
     result: birthRecordSchema,
     changes: "machine",
     limiter: "once",
