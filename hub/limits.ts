@@ -98,6 +98,12 @@ export const DENIED_PER_ID_MAX = 8;
 export const CERTIFICATES_PER_DEVICE_MAX = 64;
 /** [ID-24] Share of a certificate's life in which its device gets no other. */
 export const CERTIFICATE_GAP_RATIO = 0.1;
+/** [ID-64] How long a key may stay approved beside the one in force without a connection. */
+export const OVERLAP_MS_MAX = 7 * 24 * 3_600_000;
+/** [ID-63] How long an operator's permission for another key may hold. */
+export const REKEY_HOLD_MS_MIN = 60_000;
+export const REKEY_HOLD_MS_MAX = 30 * 24 * 3_600_000;
+export const REKEY_HOLD_MS_DEFAULT = 24 * 3_600_000;
 /** Certificates remembered as well signed. */
 export const CERTIFICATES_REMEMBERED_MAX = 16_384;
 /** How long expired certificates stay in the store. */

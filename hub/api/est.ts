@@ -62,8 +62,10 @@ export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS
     const asked = readRequest(decodeBody(request.body));
     if (asked.id !== admission.deviceId)
       throw new Fault("enrol.mismatch", `the request is for "${asked.id}", but the certificate is for "${admission.deviceId}"`);
-    if (!keys.take(`${asked.id} ${asked.fingerprint}`)) return tooOften(reply);
-    return answer(reply, await reenrol(context, asked, admission.serial, request.ip, Date.now()), retryAfterS);
+    // [ID-63] A new key costs its maker nothing, so those that a device asks for have one pace.
+    const paced = asked.fingerprint === admission.fingerprint ? asked.fingerprint : "another key";
+    if (!keys.take(`${asked.id} ${paced}`)) return tooOften(reply);
+    return answer(reply, await reenrol(context, asked, admission, request.ip, Date.now()), retryAfterS);
   });
 }
 
@@ -76,12 +78,12 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
     case "issued":
       return send(reply, "application/pkcs7-mime; smime-type=certs-only", encodeCertsOnly([outcome.certificate.der]));
     case "pending": {
-      const { id, fingerprint } = outcome;
+      const { id, fingerprint, command } = outcome;
       reply.header("retry-after", String(retryAfterS));
       return textError(
         reply,
         202,
-        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then run on the hub: sallyport-hub devices approve ${id} ${fingerprint}`,
+        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then run on the hub: sallyport-hub ${command}`,
       );
     }
     case "busy":

@@ -8,7 +8,7 @@ import { asFault, type Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
 import { type DeviceId } from "../../hal/format/identity.ts";
 import type { KeyAndCertificate } from "../authority/index.ts";
-import type { DeviceAdmission } from "../devices/index.ts";
+import { type DeviceAdmission, settleSuccessor } from "../devices/index.ts";
 import { encodeMessage, type HubInbox } from "../inbox/index.ts";
 import { guardConnections, type GuardedConnections } from "../gate.ts";
 import type { JournalWriter } from "../journal.ts";
@@ -102,6 +102,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       inbox,
       journal,
       onAdmitted: (client) => sessions.replaceEarlier(client),
+      onSucceeding: async ({ deviceId, fingerprint }) => {
+        const inForce = await settleSuccessor({ store }, deviceId, fingerprint);
+        await sessions.recheck();
+        return inForce;
+      },
+      onFault,
       stopping: () => sessions.ending,
     }),
     connectTimeout: MQTT_CONNECT_MS_MAX,

@@ -1,8 +1,9 @@
 // The broker's hooks. All of them are set: aedes' defaults permit everything. [TUN-3] [TUN-11]
 import { randomUUID } from "node:crypto";
 import type { AedesOptions, Client, Connection } from "aedes";
-import { Fault } from "../../hal/fault.ts";
+import { asFault, Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
+import { type AdmittedDevice, REFUSALS } from "../devices/index.ts";
 import type { HubInbox } from "../inbox/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import { MQTT_REFUSALS_MAX } from "../limits.ts";
@@ -18,6 +19,12 @@ export interface HookOptions {
   readonly journal: JournalWriter;
   /** A client whose certificate and id were accepted, before its CONNACK. */
   readonly onAdmitted: (client: Client) => void;
+  /**
+   * The key of this client is approved beside the one in force, which ends now.
+   * @returns false when it was withdrawn meanwhile.
+   */
+  readonly onSucceeding: (device: AdmittedDevice) => Promise<boolean>;
+  readonly onFault: (fault: Fault) => void;
   /** @returns why nobody is admitted now, or undefined. */
   readonly stopping: () => string | undefined;
 }
@@ -65,10 +72,30 @@ function createConnectHooks(options: HookOptions): Pick<Hooks, "preConnect" | "a
       const refusal = refusals.get(client);
       // [TUN-3] The refusal is a CONNACK, not a cut connection.
       if (refusal !== undefined) return done(connackError(refusal), false);
-      onAdmitted(client);
-      done(null, deviceOf(options, client) !== undefined);
+      const { admission } = connectionOf(client.conn) ?? {};
+      if (admission?.admitted !== true) return done(null, false);
+      const answer = (late: ConnectRefusal | undefined): void => {
+        if (late !== undefined) return done(connackError(late), false);
+        onAdmitted(client);
+        done(null, true);
+      };
+      if (!admission.succeeds) return answer(undefined);
+      void succeed(options, admission).then(answer);
     },
   };
+}
+
+/**
+ * [ID-64] Ends the key in force before the CONNACK: who has seen it needs the old key no more.
+ * @returns why the client is refused after all.
+ */
+async function succeed({ onSucceeding, onFault }: HookOptions, device: AdmittedDevice): Promise<ConnectRefusal | undefined> {
+  try {
+    return (await onSucceeding(device)) ? undefined : { returnCode: 5, reason: "unknown", explanation: REFUSALS.unknown };
+  } catch (error) {
+    onFault(asFault(error, "hub.store-failed", `replace the key of "${device.deviceId}"`));
+    return { returnCode: 3, reason: "hub-stopping", explanation: "the hub cannot use its store" };
+  }
 }
 
 function createTopicHooks(options: HookOptions): Pick<Hooks, "authorizePublish" | "authorizeSubscribe"> {

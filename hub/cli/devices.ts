@@ -1,12 +1,28 @@
 // `sallyport-hub devices ...`: an operator's decisions about devices. [ID-7]
 import type { ParseArgsOptionsConfig } from "node:util";
-import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { type DeviceId, type Fingerprint, protectionSchema } from "../../hal/format/identity.ts";
 import { printableJson } from "../../hal/format/text.ts";
-import { adopt, approve, auditKeyFingerprint, deny, forget, proposedRequest, revoke } from "../devices/index.ts";
+import {
+  adopt,
+  allowRekey,
+  approve,
+  auditKeyFingerprint,
+  deny,
+  expectNamed,
+  forget,
+  isWeakerClaim,
+  proposedRequest,
+  protectionName,
+  replace,
+  requestDigest,
+  revoke,
+} from "../devices/index.ts";
+import { REKEY_HOLD_MS_DEFAULT, REKEY_HOLD_MS_MAX, REKEY_HOLD_MS_MIN } from "../limits.ts";
 import type { Device } from "../store/index.ts";
+import { Fault } from "../../hal/fault.ts";
 import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { boundLines, changeLines, deviceLines } from "./render.ts";
-import { deviceIdOf, fingerprintOf, type Opened, operator, withState } from "./state.ts";
+import { boundLines, changeLines, deviceLines, iso } from "./render.ts";
+import { deviceIdOf, digestOf, fingerprintOf, type Opened, operator, typed, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
 const OPTIONS = { ...STATE_OPTION, ...JSON_OPTION } as const;
@@ -20,16 +36,19 @@ export const devicesList: HubCommand = {
   run: async (given, terminal) =>
     withState(given, async ({ store }) => {
       const devices = await store.devices.list(LIST_MAX);
+      const inForce = new Map(devices.filter(isInForce).map((device) => [device.id, device]));
       const listed = await Promise.all(
         devices.map(async (device) => ({
           device,
-          connection: device.state === "approved" ? await store.connections.find(device.id) : undefined,
+          connection: isInForce(device) ? await store.connections.find(device.id) : undefined,
+          replaces: mayReplace(device) ? inForce.get(device.id) : undefined,
         })),
       );
       if (given.flag("json"))
-        for (const { device, connection } of listed) terminal.out(printableJson({ ...asData(device), connection }));
+        for (const { device, connection, replaces } of listed)
+          terminal.out(printableJson({ ...asData(device), connection, replaces: replacedData(device, replaces) }));
       else if (listed.length === 0) terminal.out("no device has asked yet");
-      else terminal.out(listed.map(({ device, connection }) => deviceLines(device, connection)).join("\n\n"));
+      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.replaces)).join("\n\n"));
       return 0;
     }),
 };
@@ -37,42 +56,117 @@ export const devicesList: HubCommand = {
 export const devicesApprove = decision({
   name: "devices approve",
   args: ["ID", "FINGERPRINT"],
-  flags: ["changed"],
-  auditKey: true,
-  help: "Approves this id with this key. First compare both, and the audit key, with what the device shows on its console; --audit-key refuses another one. --changed shows what an approved device has changed, old and new, and accepts it; a new audit key must be named with --audit-key, or typed at the prompt.",
+  flags: ["changed", "weaker"],
+  named: true,
+  help: "Approves this id with this key. First compare both, and the audit key, with what the device shows on its console; --audit-key refuses another one, and --request refuses another request than devices list showed. --changed shows what an approved device has changed, old and new, and accepts it; a new audit key must be named with --audit-key, or typed at the prompt, and a weaker protection of the same key needs --weaker.",
   consequence: "it gets its certificate the next time it asks",
   act: async (opened, id, fingerprint, given, terminal) => {
     if (fingerprint === undefined) return [];
-    const text = given.optionalText("audit-key");
-    const named = text === undefined ? undefined : fingerprintOf(text, "--audit-key");
-    if (given.flag("changed")) return [await approveChange(opened, { id, fingerprint }, named, terminal)];
+    const named = namedIn(given);
+    if (given.flag("changed")) return [await approveChange(opened, { id, fingerprint }, given, terminal)];
+    if (given.flag("weaker"))
+      throw new Fault("usage.invalid", "--weaker goes with --changed; another key is put in force by devices replace");
     const device = await approve(opened, id, fingerprint, operator(), named);
     // [ID-31] What was bound, which may be newer than the operator's list.
     terminal.err(boundLines(device).join("\n"));
-    if (named === undefined && device.auditKey !== undefined)
-      terminal.err(
-        "Its audit key was not compared. If the device's console shows another one, run sallyport-hub devices revoke; --audit-key compares it.",
-      );
+    remindOfAuditKey(device, named.auditKey, terminal);
     return [device];
   },
 });
+
+function remindOfAuditKey(device: Device, named: Fingerprint | undefined, terminal: HubTerminal): void {
+  if (named === undefined && device.auditKey !== undefined)
+    terminal.err(
+      "Its audit key was not compared. If the device's console shows another one, run sallyport-hub devices revoke; --audit-key compares it.",
+    );
+}
+
+/** [ID-26] [ID-31] What the operator has compared, besides id and key. */
+function namedIn(given: Given): { readonly auditKey: Fingerprint | undefined; readonly request: string | undefined } {
+  const [auditKey, request] = [given.optionalText("audit-key"), given.optionalText("request")];
+  return {
+    auditKey: auditKey === undefined ? undefined : fingerprintOf(auditKey, "--audit-key"),
+    request: request === undefined ? undefined : digestOf(request, "--request"),
+  };
+}
 
 /** [ID-31] Accepts the request that it shows, and no later one. */
 async function approveChange(
   opened: Opened,
   { id, fingerprint }: Pick<Device, "id" | "fingerprint">,
-  named: Fingerprint | undefined,
+  given: Given,
   terminal: HubTerminal,
 ): Promise<Device> {
+  const named = namedIn(given);
   const known = await opened.store.devices.find(id, fingerprint);
   const proposed = known && proposedRequest(known);
   if (known !== undefined && proposed !== undefined) terminal.err(changeLines(known, proposed));
-  const isAsked = named === undefined && proposed !== undefined && proposed.auditKey !== known?.auditKey;
-  const typed = isAsked ? await terminal.ask?.("Fingerprint of the new audit key, from the device's console: ") : undefined;
+  if (known?.proposed !== undefined)
+    expectNamed({ csr: known.proposed, auditKey: undefined }, { request: named.request }, `approve "${id}"`);
+  const isAsked = named.auditKey === undefined && proposed !== undefined && proposed.auditKey !== known?.auditKey;
+  const answer = isAsked ? await terminal.ask?.("Fingerprint of the new audit key, from the device's console: ") : undefined;
   await terminal.shown();
   const shown = known ?? { id, fingerprint, csr: new Uint8Array(), proposed: undefined };
-  return adopt(opened, shown, operator(), typed === undefined ? named : fingerprintOf(typed, "the audit key"));
+  return adopt(
+    opened,
+    shown,
+    operator(),
+    answer === undefined ? named.auditKey : fingerprintOf(answer, "the audit key"),
+    given.flag("weaker"),
+  );
 }
+
+/** [ID-62] */
+export const devicesReplace = decision({
+  name: "devices replace",
+  args: ["ID", "FINGERPRINT"],
+  flags: ["weaker", "now"],
+  named: true,
+  help: "Puts this key in the place of the one that is in force for this id, which is revoked with its certificates: after a board was replaced, or when a device has made another key. First compare as for devices approve. A key that is kept less safe needs --weaker. Where the device has asked with both keys, the old one stays until the first connection with the new one, unless --now is given.",
+  consequence: "it gets its certificate the next time it asks",
+  act: async (opened, id, fingerprint, given, terminal) => {
+    if (fingerprint === undefined) return [];
+    const named = namedIn(given);
+    const inForce = await opened.store.devices.approved(id);
+    const options = { ...named, weaker: given.flag("weaker"), now: given.flag("now"), inForce: inForce?.fingerprint };
+    const { device, replaced, overlaps } = await replace(opened, id, fingerprint, operator(), options);
+    const old = `${protectionName(replaced.protection)} key ${replaced.fingerprint}`;
+    terminal.err(
+      overlaps
+        ? `The ${old} stays until the first connection with the new key; --now ends it at once.`
+        : `The ${old} was revoked with its certificates; a running hub ends its connection within a second.`,
+    );
+    terminal.err(boundLines(device).join("\n"));
+    remindOfAuditKey(device, named.auditKey, terminal);
+    return [device];
+  },
+});
+
+/** [ID-63] */
+export const devicesRekey: HubCommand = {
+  name: "devices rekey",
+  usage: "devices rekey ID [--to tpm|sealed] [--hold 24h] [--cancel] [--state DIR] [--json]",
+  help: "Permits one other key for this id: the next that the device asks for with the key in force, as safe as that one at least, and as --to says. It is approved without a further decision, and the old key ends at the first connection with it. --hold says how long the permission waits (1 m to 30 d; 24 h by default); --cancel takes it back.",
+  options: { ...OPTIONS, to: { type: "string" }, hold: { type: "string" }, cancel: { type: "boolean" } },
+  args: ["ID"],
+  run: async (given, terminal) =>
+    withState(given, async (opened) => {
+      const id = deviceIdOf(given);
+      const to = given.optionalText("to");
+      const holdMs = given.duration("hold") ?? REKEY_HOLD_MS_DEFAULT;
+      if (holdMs < REKEY_HOLD_MS_MIN || holdMs > REKEY_HOLD_MS_MAX)
+        throw new Fault("usage.invalid", "--hold must be between 1m and 30d");
+      const permission = { to: to === undefined ? undefined : typed(protectionSchema, to, "--to"), holdMs };
+      const device = await allowRekey(opened, id, given.flag("cancel") ? undefined : permission, operator());
+      const { rekey } = device;
+      const said =
+        rekey === undefined
+          ? "no other key is permitted"
+          : `one other key is permitted until ${iso(rekey.untilMs)}, kept in ${rekey.to ?? protectionName(device.protection)} at least`;
+      terminal.out(given.flag("json") ? printableJson(asData(device)) : `${id} ${device.fingerprint}: ${said}`);
+      return 0;
+    }),
+};
 
 export const devicesDeny = decision({
   name: "devices deny",
@@ -103,8 +197,8 @@ interface Decision {
   readonly args: readonly string[];
   /** Options without a value. */
   readonly flags?: readonly string[];
-  /** True: takes --audit-key, a fingerprint. */
-  readonly auditKey?: boolean;
+  /** True: takes --audit-key, a fingerprint, and --request, a digest. */
+  readonly named?: boolean;
   readonly help: string;
   /** What follows from it, for the operator. */
   readonly consequence: string;
@@ -118,14 +212,14 @@ interface Decision {
 }
 
 /** A command that decides about the device ID, perhaps with one key, and prints what changed. */
-function decision({ name, args, flags = [], auditKey = false, help, consequence, act }: Decision): HubCommand {
-  const typed = args.map((arg) => (arg.endsWith("?") ? `[${arg.slice(0, -1)}]` : arg)).join(" ");
+function decision({ name, args, flags = [], named = false, help, consequence, act }: Decision): HubCommand {
+  const words = args.map((arg) => (arg.endsWith("?") ? `[${arg.slice(0, -1)}]` : arg)).join(" ");
   const options: ParseArgsOptionsConfig = Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" }]));
   return {
     name,
-    usage: `${name} ${typed}${flags.map((flag) => ` [--${flag}]`).join("")}${auditKey ? " [--audit-key FINGERPRINT]" : ""} [--state DIR] [--json]`,
+    usage: `${name} ${words}${flags.map((flag) => ` [--${flag}]`).join("")}${named ? " [--audit-key FINGERPRINT] [--request DIGEST]" : ""} [--state DIR] [--json]`,
     help,
-    options: { ...OPTIONS, ...options, ...(auditKey ? { "audit-key": { type: "string" } } : {}) },
+    options: { ...OPTIONS, ...options, ...(named ? { "audit-key": { type: "string" }, request: { type: "string" } } : {}) },
     args,
     run: async (given, terminal) =>
       withState(given, async (opened) => {
@@ -143,6 +237,33 @@ function decision({ name, args, flags = [], auditKey = false, help, consequence,
 }
 
 /** A device as data, without the bytes of its requests. */
-function asData({ csr: _csr, proposed, ...device }: Device): object {
-  return { ...device, auditKeyFingerprint: auditKeyFingerprint(device.auditKey), changed: proposed !== undefined };
+function asData({ csr, proposed, ...device }: Device): object {
+  return {
+    ...device,
+    protection: protectionName(device.protection),
+    auditKeyFingerprint: auditKeyFingerprint(device.auditKey),
+    request: requestDigest(csr),
+    changed: proposed !== undefined,
+    changedRequest: proposed && requestDigest(proposed),
+  };
+}
+
+/** [ID-62] What a key would replace, or replaces. */
+function replacedData({ protection, provenBy }: Device, inForce: Device | undefined): object | undefined {
+  if (inForce === undefined) return undefined;
+  return {
+    fingerprint: inForce.fingerprint,
+    protection: protectionName(inForce.protection),
+    weaker: isWeakerClaim(protection, inForce.protection),
+    proven: provenBy === inForce.fingerprint,
+  };
+}
+
+function isInForce({ state, overlapUntilMs }: Device): boolean {
+  return state === "approved" && overlapUntilMs === undefined;
+}
+
+/** A key that waits, or is approved beside the one in force. */
+function mayReplace(device: Device): boolean {
+  return device.state === "pending" || (device.state === "approved" && !isInForce(device));
 }

@@ -3,7 +3,14 @@
 // characters.
 import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
-import { auditKeyFingerprint } from "../devices/index.ts";
+import {
+  auditKeyFingerprint,
+  isWeakerClaim,
+  proposedRequest,
+  protectionName,
+  replaceCommand,
+  requestDigest,
+} from "../devices/index.ts";
 import { type ConnectionRecord, type Device, isReport, type JournalEntry } from "../store/index.ts";
 
 /** The whole text, with `?` for what would move the cursor or hide text. */
@@ -19,22 +26,36 @@ export function journalLine({ event, severity, deviceId, detail, lastAtMs, times
   return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...claimed, ...repeated].join(" "));
 }
 
-export function deviceLines(device: Device, connection: ConnectionRecord | undefined): string {
-  const { id, fingerprint, state, address, requestedAtMs, decidedAtMs, decidedBy } = device;
-  const [board, audit] = boundLines(device);
+/** @param inForce the key that this one would replace, or is approved beside. */
+export function deviceLines(device: Device, connection: ConnectionRecord | undefined, inForce?: Device): string {
+  const { id, fingerprint, state, csr, address, requestedAtMs, decidedAtMs, decidedBy, replacedBy } = device;
+  const [kept, board, audit] = boundLines(device);
   const decided = decidedAtMs === undefined ? "" : `, ${state} ${iso(decidedAtMs)} by ${decidedBy ?? "?"}`;
   const lines = [
     `${id}  ${state}${connection === undefined ? "" : "  connected"}`,
     `  key      ${fingerprint}`,
+    kept,
     board,
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
     audit,
+    `  request  ${requestDigest(csr)}`,
+    ...(inForce === undefined ? [] : replacementLines(device, inForce)),
   ];
-  if (device.proposed !== undefined)
+  if (replacedBy !== undefined) lines.push(`  replaced by ${replacedBy}`);
+  if (device.rekey !== undefined)
     lines.push(
-      "  changed  its request differs from the approved one; if that is right, run:",
-      `           sallyport-hub devices approve ${id} ${fingerprint} --changed`,
+      `  rekey    one other key is permitted until ${iso(device.rekey.untilMs)}, ${device.rekey.to ?? protectionName(device.protection)} at least`,
     );
+  const proposed = proposedRequest(device);
+  if (device.proposed !== undefined && proposed !== undefined) {
+    const { protection } = proposed;
+    const isOther = protection !== device.protection;
+    const weaker = isWeakerClaim(protection, device.protection);
+    lines.push(
+      `  changed  its request ${requestDigest(device.proposed)} differs from the approved one${isOther ? `, and says that the key is ${protectionName(protection)}${weaker ? ": weaker" : ""}` : ""}; if that is right, run:`,
+      `           sallyport-hub devices approve ${id} ${fingerprint} --changed${weaker ? " --weaker" : ""}`,
+    );
+  }
   if (connection !== undefined) {
     const { sinceMs, protocol, cipher, group, serial } = connection;
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
@@ -42,20 +63,42 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
   return lines.map((line) => printed(line)).join("\n");
 }
 
-/** [ID-31] What an approval binds to an id and a key: the board's names, and the audit key. */
-export function boundLines({ serialNumber, uris, auditKey }: Device): readonly [string, string] {
+/** [ID-62] [ID-64] */
+function replacementLines(device: Device, inForce: Device): readonly string[] {
+  const { overlapUntilMs, provenBy, protection } = device;
+  const old = `${protectionName(inForce.protection)} key ${inForce.fingerprint}`;
+  const until = overlapUntilMs === undefined ? "" : iso(overlapUntilMs);
+  if (overlapUntilMs !== undefined && overlapUntilMs >= Date.now())
+    return [`  replaces ${old} at its first connection, until ${until} at the latest`];
+  const weaker = isWeakerClaim(protection, inForce.protection) ? ": weaker" : "";
+  const proven = provenBy === inForce.fingerprint ? "; the device has asked with both keys" : "";
+  const lapsed = overlapUntilMs === undefined ? "" : `; it has not connected until ${until}`;
   return [
+    `  replaces ${old} by a ${protectionName(protection)} key${weaker}${proven}${lapsed}; if that is right, run:`,
+    `           sallyport-hub ${replaceCommand(device, inForce)}`,
+  ];
+}
+
+/**
+ * [ID-31] What an approval binds to an id and a key: what keeps it [ID-60], the board's names, and
+ * the audit key.
+ */
+export function boundLines(device: Device): readonly [kept: string, board: string, audit: string] {
+  const { serialNumber, uris, auditKey, protection } = device;
+  return [
+    `  kept     ${protection === undefined ? "unknown, its request does not say" : `${protection}, says the device`}`,
     printed(`  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`),
     `  audit    ${auditKeyFingerprint(auditKey) ?? "no key in the request, so its log cannot be witnessed"}`,
   ];
 }
 
 /** [ID-26] What an approved device has changed: the values in force, and those of its request. */
-export function changeLines(known: Device, proposed: Pick<Device, "serialNumber" | "uris" | "auditKey">): string {
+export function changeLines(known: Device, proposed: Pick<Device, "serialNumber" | "uris" | "auditKey" | "protection">): string {
   const rows = [
     ["board", known.serialNumber ?? "no serial", proposed.serialNumber ?? "no serial"],
     ["names", known.uris.join(" ") || "none", proposed.uris.join(" ") || "none"],
     ["audit", auditKeyText(known.auditKey), auditKeyText(proposed.auditKey)],
+    ["kept", protectionName(known.protection), protectionName(proposed.protection)],
   ] as const;
   const lines = rows.flatMap(([name, old, now]) => {
     const label = name.padEnd(7);

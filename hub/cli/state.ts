@@ -1,6 +1,6 @@
 // What commands share that work on a hub's state, whether the hub runs or not.
 import { userInfo } from "node:os";
-import type * as v from "valibot";
+import * as v from "valibot";
 import { type DeviceId, deviceIdSchema, type Fingerprint, fingerprintSchema } from "../../hal/format/identity.ts";
 import { type Authority, loadAuthority } from "../authority/index.ts";
 import { createJournalWriter, type JournalWriter } from "../journal.ts";
@@ -13,6 +13,8 @@ import { quoted } from "../../hal/format/text.ts";
 /** The state directory when neither --state nor the environment names one. */
 export const STATE_DEFAULT = "/var/lib/sallyport-hub";
 export const STATE_VARIABLE = "SALLYPORT_HUB_STATE";
+
+const digestSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, "expected 32 hex digits"));
 
 export interface Opened {
   readonly authority: Authority;
@@ -53,6 +55,11 @@ export function deviceIdOf(given: Given): DeviceId {
 
 export function fingerprintOf(text: string, what: string): Fingerprint {
   return typed(fingerprintSchema, text.trim().toLowerCase(), what);
+}
+
+/** [ID-31] The digest of a request, as `devices list` shows it. */
+export function digestOf(text: string, what: string): string {
+  return typed(digestSchema, text.trim().toLowerCase(), what);
 }
 
 export function typed<const S extends v.GenericSchema>(schema: S, text: string, what: string): v.InferOutput<S> {

@@ -5,7 +5,7 @@ import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/forma
 import { keyFingerprint } from "../../provisioning/x509/format/index.ts";
 import { CLIENT_AUTH_DOTTED } from "../authority/index.ts";
 import { CERTIFICATES_REMEMBERED_MAX } from "../limits.ts";
-import type { Store } from "../store/index.ts";
+import type { Device, Store } from "../store/index.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 
 export const REFUSALS = {
@@ -27,6 +27,8 @@ export interface AdmittedDevice {
   readonly serial: string;
   readonly fingerprint: Fingerprint;
   readonly notAfterMs: number;
+  /** [ID-64] True for a key beside the one in force, before its first connection. */
+  readonly succeeds: boolean;
 }
 
 export type DeviceAdmission =
@@ -93,8 +95,17 @@ export async function admit(
   const [device, issued] = await Promise.all([store.devices.find(deviceId, fingerprint), store.certificates.find(serial)]);
   const refuse = (reason: AdmissionRefusal): DeviceAdmission => ({ admitted: false, reason, claimed: deviceId });
   if (device?.state === "revoked" || issued?.revokedAtMs !== undefined) return refuse("revoked");
-  if (device?.state !== "approved") return refuse("unknown");
-  return { admitted: true, deviceId, serial, fingerprint, notAfterMs: validToDate.getTime() };
+  if (device?.state !== "approved" || isLapsed(device, nowMs)) return refuse("unknown");
+  const succeeds = device.overlapUntilMs !== undefined;
+  return { admitted: true, deviceId, serial, fingerprint, notAfterMs: validToDate.getTime(), succeeds };
+}
+
+/**
+ * [ID-64] Whether a key that was approved beside the one in force has made no connection in time.
+ * The one in force stays then.
+ */
+export function isLapsed({ overlapUntilMs }: Pick<Device, "overlapUntilMs">, nowMs: number): boolean {
+  return overlapUntilMs !== undefined && nowMs > overlapUntilMs;
 }
 
 /** Judges a device that was admitted before: why it may no longer be connected, or undefined. */

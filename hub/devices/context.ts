@@ -4,6 +4,9 @@ import type { Store } from "../store/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { PendingQueue } from "./pending-queue.ts";
 
+/** What an operator's decision needs. The hub need not run. */
+export type DecisionContext = Pick<DeviceContext, "store">;
+
 export interface DeviceContext {
   readonly store: Store;
   readonly journal: JournalWriter;

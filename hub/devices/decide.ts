@@ -1,45 +1,40 @@
 // An operator's decisions about devices. [ID-7]
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
-import { decodeVerifier, verifierFingerprint } from "../../warden/audit/format/index.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import { type Change, type Device, retryOnConflict } from "../store/index.ts";
-import type { DeviceContext } from "./context.ts";
+import type { DecisionContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
-import { revoked } from "./refusal.ts";
-
-type DecisionContext = Pick<DeviceContext, "store">;
+import { auditKeyFingerprint, expectNamed, type NamedRequest } from "./named.ts";
+import { isWeakerClaim, protectionName } from "./protection.ts";
+import { replaceCommand, revoked, unknownPair } from "./refusal.ts";
 
 /**
  * [ID-7] Approves an id and a fingerprint together: the operator has compared both with what the
  * device shows.
- * @param namedAuditKey the fingerprint of its audit key, where the operator has compared that too.
  * @throws Fault `hub.device-unknown`, `hub.device-revoked`; `hub.device-conflict` while another key
- *   of that id is approved, and for another audit key than the operator names. [ID-26]
+ *   of that id is approved [ID-62], and for another request or audit key than the operator names.
+ *   [ID-26] [ID-31]
  */
 export function approve(
   context: DecisionContext,
   id: DeviceId,
   fingerprint: Fingerprint,
   by: string,
-  namedAuditKey?: Fingerprint,
+  named: NamedRequest = {},
 ): Promise<Device> {
   const { devices } = context.store;
   return retryOnConflict(async () => {
     const known = await devices.find(id, fingerprint);
     if (known === undefined) throw unknownPair(await devices.ofId(id), id, fingerprint);
-    if (namedAuditKey !== undefined && namedAuditKey !== auditKeyFingerprint(known.auditKey))
-      throw new Fault(
-        "hub.device-conflict",
-        `approve "${id}": its audit key is ${auditKeyFingerprint(known.auditKey) ?? "missing"}, not ${namedAuditKey}`,
-      );
+    expectNamed(known, named, `approve "${id}"`);
     if (known.state === "approved") return known;
     if (known.state === "revoked") throw revoked(id, fingerprint);
     const other = await devices.approved(id);
     if (other !== undefined)
       throw new Fault(
         "hub.device-conflict",
-        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}; if that device is gone, first run sallyport-hub devices revoke ${id}`,
+        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}, which stays in force; to put this key in its place, run sallyport-hub ${replaceCommand(known, other)}`,
       );
     const [approved] = await decided(context, [known], "approved", by);
     return approved ?? known;
@@ -47,11 +42,12 @@ export function approve(
 }
 
 /**
- * Accepts the changed names or audit key of an approved device: after a repair, or when its warden
- * began a new log.
+ * Accepts the changed names, audit key or protection of an approved device: after a repair, or when
+ * its warden began a new log.
  * @param namedAuditKey the fingerprint of the audit key in the changed request, as the operator
  *   read it from the device's console. It may be absent where that key did not change. [ID-26]
  * @param shown the device as the operator saw it, whose changed request alone is accepted. [ID-31]
+ * @param weaker true to accept a weaker protection too. [ID-61]
  * @throws Fault `hub.device-unknown` when that pair is not approved or nothing changed;
  *   `hub.device-conflict` for another audit key than the operator names, and for another request
  *   than the one that was shown.
@@ -61,6 +57,7 @@ export function adopt(
   { id, fingerprint, csr: shownCsr, proposed: shownRequest }: Pick<Device, "id" | "fingerprint" | "csr" | "proposed">,
   by: string,
   namedAuditKey: Fingerprint | undefined,
+  weaker = false,
 ): Promise<Device> {
   return retryOnConflict(async () => {
     const known = await store.devices.find(id, fingerprint);
@@ -78,13 +75,20 @@ export function adopt(
     const { csr, request } = readRequest(known.proposed);
     expectAuditKey(known, request.auditKey, namedAuditKey);
     const { serialNumber, uris, auditKey } = request;
+    const protection = request.protection ?? known.protection;
+    if (isWeakerClaim(protection, known.protection) && !weaker)
+      throw new Fault(
+        "hub.device-conflict",
+        `accept the changed request of "${id}": it says ${protectionName(protection)} where ${protectionName(known.protection)} was approved, which is weaker, though the key is the same; find out why, and only then add --weaker`,
+      );
     const { address, seenAtMs } = known;
+    const detail = { fingerprint, protection: protectionName(protection), by, changed: true };
     await store.commit(
       store.devices.unchanged(known),
-      store.devices.adopt({ id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs }),
-      store.journal.entry("device.approved", id, { fingerprint, by, changed: true }, Date.now()),
+      store.devices.adopt({ id, fingerprint, csr, serialNumber, uris, auditKey, protection, address, seenAtMs }),
+      store.journal.entry("device.approved", id, detail, Date.now()),
     );
-    return { ...known, csr, serialNumber, uris, auditKey, proposed: undefined };
+    return { ...known, csr, serialNumber, uris, auditKey, protection, proposed: undefined };
   });
 }
 
@@ -104,16 +108,11 @@ function expectAuditKey({ id, auditKey }: Device, proposed: string | undefined, 
   );
 }
 
-/** [ID-26] @returns undefined without a key. */
-export function auditKeyFingerprint(auditKey: string | undefined): Fingerprint | undefined {
-  return auditKey === undefined ? undefined : verifierFingerprint(decodeVerifier(auditKey));
-}
-
 /** What a changed request of an approved device says; undefined when it has none. */
-export function proposedRequest({ proposed }: Device): Pick<Device, "serialNumber" | "uris" | "auditKey"> | undefined {
-  if (proposed === undefined) return undefined;
-  const { serialNumber, uris, auditKey } = readRequest(proposed).request;
-  return { serialNumber, uris, auditKey };
+export function proposedRequest(device: Device): Pick<Device, "serialNumber" | "uris" | "auditKey" | "protection"> | undefined {
+  if (device.proposed === undefined) return undefined;
+  const { serialNumber, uris, auditKey, protection = device.protection } = readRequest(device.proposed).request;
+  return { serialNumber, uris, auditKey, protection };
 }
 
 /**
@@ -148,7 +147,8 @@ export function deny(
 }
 
 /**
- * Revokes the approval and all certificates permanently. The running hub ends the connection.
+ * Revokes the approval and all certificates permanently, those of a key that is approved beside it
+ * included. The running hub ends the connection.
  * @throws Fault `hub.device-unknown`.
  */
 export function revoke(context: DecisionContext, id: DeviceId, by: string): Promise<Device> {
@@ -160,9 +160,11 @@ export function revoke(context: DecisionContext, id: DeviceId, by: string): Prom
         "hub.device-unknown",
         `revoke "${id}": none of its keys is approved; run sallyport-hub devices list to see the known devices`,
       );
-    const certificates = store.certificates.revokeAll(id, known.fingerprint, Date.now());
+    const successor = await store.devices.successor(id);
+    const both = successor === undefined ? [known] : [known, successor];
+    const certificates = both.map(({ fingerprint }) => store.certificates.revokeAll(id, fingerprint, Date.now()));
     // The next device with this id is another one.
-    const [gone] = await decided(context, [known], "revoked", by, certificates, store.outbox.clear(id));
+    const [gone] = await decided(context, both, "revoked", by, ...certificates, store.outbox.clear(id));
     return gone ?? known;
   });
 }
@@ -220,7 +222,12 @@ async function decided(
   const decisions = devices.flatMap((device) => [
     store.devices.unchanged(device),
     store.devices.decide(device.id, device.fingerprint, state, nowMs, by),
-    store.journal.entry(`device.${state}`, device.id, { fingerprint: device.fingerprint, by }, nowMs),
+    store.journal.entry(
+      `device.${state}`,
+      device.id,
+      { fingerprint: device.fingerprint, protection: protectionName(device.protection), by },
+      nowMs,
+    ),
   ]);
   await store.commit(...decisions, ...following);
   return devices.map((device) => ({ ...device, state }));
@@ -255,13 +262,5 @@ async function obstacleTo({ store }: DecisionContext, { id, fingerprint, state }
   return new Fault(
     "hub.device-conflict",
     `forget "${id}" with key ${fingerprint}: it has a certificate that is valid until ${end}, and until then the hub must remember its revocation`,
-  );
-}
-
-function unknownPair(known: readonly Device[], id: DeviceId, fingerprint: Fingerprint): Fault {
-  const seen = known.map((device) => `${device.fingerprint} (${device.state})`).join(", ");
-  return new Fault(
-    "hub.device-unknown",
-    `no device "${id}" has asked with key ${fingerprint}; ${seen === "" ? "no key has asked with that id" : `keys seen with that id: ${seen}`}`,
   );
 }

@@ -8,7 +8,9 @@ import { checkpointOrigin, decodeVerifier } from "../../warden/audit/format/inde
 import { CERTIFICATE_GAP_RATIO, CERTIFICATES_PER_DEVICE_MAX, CERTIFICATES_RETENTION_MS } from "../limits.ts";
 import { type Device, type IssuedCertificate, retryOnConflict } from "../store/index.ts";
 import type { DeviceContext } from "./context.ts";
-import { denied, revoked } from "./refusal.ts";
+import { isLapsed } from "./admit.ts";
+import { isWeakerClaim } from "./protection.ts";
+import { denied, replaceCommand, revoked } from "./refusal.ts";
 import { quoted } from "../../hal/format/text.ts";
 
 /** A certificate with less than this share of its validity left is not handed out again. */
@@ -16,7 +18,8 @@ const REUSE_LEFT_RATIO = 1 / 2;
 
 export type EnrolOutcome =
   | { readonly kind: "issued"; readonly certificate: Omit<IssuedCertificate, "revokedAtMs"> }
-  | { readonly kind: "pending"; readonly id: DeviceId; readonly fingerprint: Device["fingerprint"] }
+  /** `command`: what an operator types to approve it. */
+  | { readonly kind: "pending"; readonly id: DeviceId; readonly fingerprint: Device["fingerprint"]; readonly command: string }
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
   /** Too many certificates of this id are valid. */
@@ -82,33 +85,14 @@ export function enrol(context: DeviceContext, asked: EnrolmentRequest, address: 
       case "revoked":
         return refused(context, asked, revoked(asked.id, asked.fingerprint), address);
       case "approved":
+        if (isLapsed(known, nowMs)) return pending(context, known);
         return issue(context, asked, known, address, nowMs, undefined);
     }
   });
 }
 
-/**
- * [ID-9] /simplereenroll: a new certificate for the approved key. A new key needs a new approval
- * [ID-7]. When the newest certificate is not the presented one, the answer that carried it was
- * lost, and it is handed out again.
- * @param shownSerial serial of the presented certificate, which the caller has verified.
- */
-export function reenrol(
-  context: DeviceContext,
-  asked: EnrolmentRequest,
-  shownSerial: string,
-  address: string,
-  nowMs: number,
-): Promise<EnrolOutcome> {
-  return retryOnConflict(async () => {
-    const known = await context.store.devices.find(asked.id, asked.fingerprint);
-    if (known?.state === "approved") return issue(context, asked, known, address, nowMs, shownSerial);
-    const why = `renewal keeps the key: ${asked.fingerprint} is not the approved key of "${asked.id}"; enrol it at /simpleenroll`;
-    return refused(context, asked, new Fault("enrol.mismatch", why), address);
-  });
-}
-
-async function issue(
+/** Issues for an approved key, once its content is as approved. */
+export async function issue(
   context: DeviceContext,
   asked: EnrolmentRequest,
   known: Device,
@@ -159,17 +143,33 @@ async function makePending(
   address: string,
   nowMs: number,
 ): Promise<EnrolOutcome> {
-  const { store, pending } = context;
+  const { store } = context;
   const { id, fingerprint, csr, request } = asked;
-  const { serialNumber, uris, auditKey } = request;
-  const asking = { id, fingerprint, csr, serialNumber, uris, auditKey, address, seenAtMs: nowMs };
-  if (known === undefined && !pending.take(address)) return { kind: "crowded" };
-  if (known === undefined) await pending.add(asking);
+  const { serialNumber, uris, auditKey, protection } = request;
+  const asking = { id, fingerprint, csr, serialNumber, uris, auditKey, protection, address, seenAtMs: nowMs };
+  if (known === undefined && !context.pending.take(address)) return { kind: "crowded" };
+  if (known === undefined) await context.pending.add(asking);
   else await store.commit(store.devices.request(asking));
-  return { kind: "pending", id, fingerprint };
+  return pending(context, asking);
 }
 
-function refused(context: DeviceContext, { id, fingerprint }: EnrolmentRequest, fault: Fault, address: string): EnrolOutcome {
+/** [ID-62] While another key of the id is in force, nothing but a replacement approves this one. */
+async function pending(
+  { store }: DeviceContext,
+  asking: Pick<Device, "id" | "fingerprint" | "protection">,
+): Promise<EnrolOutcome> {
+  const { id, fingerprint } = asking;
+  const inForce = await store.devices.approved(id);
+  const command = inForce === undefined ? `devices approve ${id} ${fingerprint}` : replaceCommand(asking, inForce);
+  return { kind: "pending", id, fingerprint, command };
+}
+
+export function refused(
+  context: DeviceContext,
+  { id, fingerprint }: EnrolmentRequest,
+  fault: Fault,
+  address: string,
+): EnrolOutcome {
   context.journal("enrolment.refused", undefined, { id, fingerprint, code: fault.code, address });
   return { kind: "refused", fault };
 }
@@ -177,9 +177,10 @@ function refused(context: DeviceContext, { id, fingerprint }: EnrolmentRequest, 
 /**
  * Only the approved content gets a certificate (RFC 7030 section 4.2.2 demands it for renewal; here
  * it applies always), and the approved audit key is the one that counts [AUD-7]. A request with
- * other content is stored for the operator to accept. Other names get no certificate until then.
- * Another audit key is not in the certificate, so the device keeps its tunnel, and only its log is
- * not witnessed.
+ * other content is stored for the operator to accept. Other names and a weaker protection get no
+ * certificate until then. Another audit key is not in the certificate, so the device keeps its
+ * tunnel, and only its log is not witnessed; nor is a stronger protection, which counts once it is
+ * accepted. [ID-61]
  * @returns why the request is refused, or undefined.
  */
 async function checkUnchanged(
@@ -188,10 +189,23 @@ async function checkUnchanged(
   known: Device,
   address: string,
 ): Promise<Fault | undefined> {
-  const names: string[] = [];
-  if (known.serialNumber !== request.serialNumber) names.push("serialNumber");
-  if (known.uris.toSorted().join(" ") !== request.uris.toSorted().join(" ")) names.push("names");
-  const all = known.auditKey === request.auditKey ? names : [...names, "audit key"];
+  const { protection } = request;
+  // [ID-61] The first claim about a key takes nothing back, and no claim is no news.
+  if (known.protection === undefined && protection !== undefined) {
+    await store.commit(store.devices.claim(id, fingerprint, protection));
+    journal("device.protection-reported", id, { fingerprint, protection, address });
+  }
+  const inForce = known.protection ?? protection;
+  const isClaimChanged = protection !== undefined && protection !== inForce;
+  const weaker = isClaimChanged && isWeakerClaim(protection, inForce) ? ["weaker protection"] : [];
+  if (weaker.length > 0)
+    journal("device.weaker-key", id, { fingerprint, approved: inForce, claimed: protection, by: "request", address });
+  const names = [...changedNames(known, request), ...weaker];
+  const all = [
+    ...names,
+    ...(known.auditKey === request.auditKey ? [] : ["audit key"]),
+    ...(isClaimChanged && weaker.length === 0 ? ["stronger protection"] : []),
+  ];
   if (all.length === 0) return undefined;
   journal("device.request-changed", id, { fingerprint, changed: all.join(", "), address });
   // A device repeats its request: only a new one is stored.
@@ -200,6 +214,15 @@ async function checkUnchanged(
   if (names.length === 0) return undefined;
   return new Fault(
     "enrol.mismatch",
-    `the request of "${id}" differs from the approved one in: ${all.join(", ")}; if that is right, run on the hub: sallyport-hub devices approve ${id} ${fingerprint} --changed`,
+    `the request of "${id}" differs from the approved one in: ${all.join(", ")}; if that is right, run on the hub: sallyport-hub devices approve ${id} ${fingerprint} --changed${weaker.length > 0 ? " --weaker" : ""}`,
   );
+}
+
+/** What would be in a certificate, and differs from what was approved. */
+export function changedNames(known: Pick<Device, "serialNumber" | "uris">, request: CertificateRequest): readonly string[] {
+  const sorted = (uris: readonly string[]): string => uris.toSorted().join(" ");
+  return [
+    ...(known.serialNumber === request.serialNumber ? [] : ["serialNumber"]),
+    ...(sorted(known.uris) === sorted(request.uris) ? [] : ["names"]),
+  ];
 }

@@ -8,7 +8,12 @@ export {
   readStandings,
   REFUSALS,
 } from "./admit.ts";
-export { adopt, approve, auditKeyFingerprint, deny, forget, proposedRequest, revoke } from "./decide.ts";
+export { adopt, approve, deny, forget, proposedRequest, revoke } from "./decide.ts";
+export { isWeakerClaim, protectionName } from "./protection.ts";
 export type { DeviceContext } from "./context.ts";
 export { createPendingQueue } from "./pending-queue.ts";
-export { enrol, type EnrolOutcome, readRequest, reenrol } from "./enrol.ts";
+export { enrol, type EnrolOutcome, readRequest } from "./enrol.ts";
+export { auditKeyFingerprint, expectNamed, requestDigest } from "./named.ts";
+export { reenrol } from "./rekey.ts";
+export { allowRekey, replace, type ReplacedKey, settleSuccessor } from "./replace.ts";
+export { replaceCommand } from "./refusal.ts";

@@ -5,7 +5,8 @@ import type { JournalWriter } from "../journal.ts";
 import { PENDING_ADMITTED_MAX, PENDING_NEW_BURST, PENDING_NEW_PER_S } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { sourceOf } from "../source.ts";
-import { type Change, type Device, retryOnConflict, type Store } from "../store/index.ts";
+import { type Change, type Device, type JournalDetail, retryOnConflict, type Store } from "../store/index.ts";
+import { isWeakerClaim, protectionName } from "./protection.ts";
 import { displacedBy, type PendingRequest } from "./pending-quota.ts";
 
 export type PendingAdmission = Parameters<Store["devices"]["request"]>[0];
@@ -99,15 +100,22 @@ class Queue implements PendingQueue {
   }
 
   #note(
-    { id, fingerprint, address }: PendingAdmission,
+    { id, fingerprint, protection: claimed, address }: PendingAdmission,
     displaced: ReturnType<typeof displacedBy>,
     other: Device | undefined,
   ): void {
     for (const { over, from } of displaced)
       this.#journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
     const isFlood = displaced.some(({ over }) => over === "id");
+    const protection = protectionName(claimed);
     if (other !== undefined && !isFlood)
-      this.#journal("device.other-key", id, { fingerprint, approved: other.fingerprint, address });
-    if (displaced.length === 0) this.#journal("device.requested", undefined, { id, fingerprint, address });
+      this.#journal("device.other-key", id, { fingerprint, protection, ...inForce(other, claimed), address });
+    if (displaced.length === 0) this.#journal("device.requested", undefined, { id, fingerprint, protection, address });
   }
+}
+
+/** [ID-62] What the other key would replace, and whether by less. */
+function inForce(device: Device, claimed: Device["protection"]): JournalDetail {
+  const { fingerprint: approved, protection } = device;
+  return { approved, approvedProtection: protectionName(protection), weaker: isWeakerClaim(claimed, protection) };
 }

@@ -18,7 +18,7 @@ import type { JournalWriter } from "../journal.ts";
 import { COMMIT_MESSAGES_MAX } from "../limits.ts";
 import { type Change, type JournalNote, retryOnConflict, type Store } from "../store/index.ts";
 import type { WitnessAnswer, Witness } from "../witness/index.ts";
-import { readReport } from "./reports.ts";
+import { checkProtection, readReport } from "./reports.ts";
 
 export interface Received {
   readonly deviceId: DeviceId;
@@ -192,6 +192,7 @@ class Inbox implements HubInbox {
         if (change !== undefined) return { count: index + 1, changes, notes, notify };
         continue;
       }
+      if (fresh && !("kind" in message.body)) await checkProtection(store, journal, deviceId, message.body.protection);
       if (fresh && "kind" in message.body)
         changes.push(...(await readReport(store, journal, deviceId, message.channel, message.body)));
       notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));

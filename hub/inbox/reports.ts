@@ -4,15 +4,34 @@ import {
   lockdownPendingSchema,
   operationResultSchema,
   type ReportMessage,
+  type StatusMessage,
   updateReportSchema,
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
+import { isWeakerClaim } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { Change, JournalEvent, Store } from "../store/index.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 
 type Report = ReportMessage["body"];
+
+/**
+ * [ID-61] The birth message says what keeps the key. A weaker claim than the approved one is an
+ * alert; the connection stays, because its key is the approved one.
+ */
+export async function checkProtection(
+  store: Store,
+  journal: JournalWriter,
+  deviceId: DeviceId,
+  claimed: StatusMessage["body"]["protection"],
+): Promise<void> {
+  if (claimed === undefined) return;
+  const known = await store.devices.approved(deviceId);
+  if (known === undefined || !isWeakerClaim(claimed, known.protection)) return;
+  const { fingerprint, protection: approved } = known;
+  journal("device.weaker-key", deviceId, { fingerprint, approved, claimed, by: "status" });
+}
 
 const PHASES: Readonly<Record<string, JournalEvent>> = {
   committed: "update.committed",

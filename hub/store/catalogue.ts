@@ -19,6 +19,17 @@ export const JOURNAL_EVENTS = {
   /** [ID-7] A request with another key for an id that is approved with one. */
   "device.other-key": "alert",
   "device.request-changed": "alert",
+  /** [ID-61] The device says that its key is kept less safe than approved. */
+  "device.weaker-key": "alert",
+  /** [ID-61] The first claim about the key of a device that was approved without one. */
+  "device.protection-reported": "notice",
+  /** [ID-62] One key took the place of another, as an operator decided. */
+  "device.replaced": "notice",
+  /** [ID-63] A device asks with both keys for a certificate of the new one. */
+  "device.rekey-requested": "alert",
+  "device.rekey-allowed": "notice",
+  /** [ID-64] The new key was approved beside the one in force. */
+  "device.rekeyed": "notice",
   "enrolment.refused": "warning",
   /** Too many pending requests: somebody floods the hub, or a site is installed all at once. */
   "enrolment.crowded": "alert",
@@ -77,6 +88,9 @@ export const UNPACED_EVENTS = [
   "device.denied",
   "device.revoked",
   "device.forgotten",
+  "device.replaced",
+  "device.rekey-allowed",
+  "device.rekeyed",
   "repository.published",
   "update.requested",
   "operation.asked",
@@ -94,7 +108,14 @@ export function isJournalEvent(name: string): name is JournalEvent {
   return Object.hasOwn(JOURNAL_EVENTS, name);
 }
 
-const REPORTS: readonly JournalEvent[] = ["lockdown.pending", "update.committed", "update.failed", "update.rolled-back"];
+const REPORTS: readonly JournalEvent[] = [
+  "device.weaker-key",
+  "device.protection-reported",
+  "lockdown.pending",
+  "update.committed",
+  "update.failed",
+  "update.rolled-back",
+];
 
 /** [AUD-40] True for what the hub knows only from a device's agent. */
 export function isReport(event: JournalEvent): boolean {

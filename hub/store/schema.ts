@@ -1,6 +1,6 @@
 // The tables of the store. Times are Unix milliseconds. STRICT makes SQLite check column types.
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** The tree's frontiers at earlier sizes, which make a comparison with an old size cheap. */
 const AUDIT_FRONTIERS = `
@@ -32,8 +32,26 @@ CREATE INDEX outboxOfDevice ON outbox (deviceId, n);
 CREATE INDEX outboxByEnd ON outbox (expiresAt);
 `;
 
+/** What keeps each key, and how one key of an id follows another. [ID-61] [ID-64] */
+const KEYS = `
+-- the device's claim; NULL when its request does not say
+ALTER TABLE devices ADD COLUMN protection TEXT CHECK (protection IN ('tpm', 'sealed', 'file'));
+-- the key that was in force when the device asked with both
+ALTER TABLE devices ADD COLUMN provenBy TEXT;
+-- approved beside the key in force, which ends at the first connection with this one
+ALTER TABLE devices ADD COLUMN overlapUntil INTEGER;
+ALTER TABLE devices ADD COLUMN replacedBy TEXT;
+-- an operator's permission for one other key
+ALTER TABLE devices ADD COLUMN rekeyUntil INTEGER;
+ALTER TABLE devices ADD COLUMN rekeyTo TEXT CHECK (rekeyTo IN ('tpm', 'sealed', 'file'));
+-- [ID-7] an id has one key in force at a time, even if the code above has a defect
+DROP INDEX IF EXISTS devicesApproved;
+CREATE UNIQUE INDEX devicesApproved ON devices (id) WHERE state = 'approved' AND overlapUntil IS NULL;
+CREATE UNIQUE INDEX devicesSuccessor ON devices (id) WHERE state = 'approved' AND overlapUntil IS NOT NULL;
+`;
+
 /** Upgrade steps, each from one version to the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, KEYS];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -53,8 +71,6 @@ CREATE TABLE devices (
   decidedBy TEXT,
   PRIMARY KEY (id, fingerprint)
 ) STRICT, WITHOUT ROWID;
--- [ID-7] an id belongs to one key at a time, even if the code above has a defect
-CREATE UNIQUE INDEX devicesApproved ON devices (id) WHERE state = 'approved';
 CREATE INDEX devicesPending ON devices (seenAt) WHERE state = 'pending';
 
 CREATE TABLE certificates (
@@ -127,4 +143,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}${OUTBOX}`;
+${AUDIT_FRONTIERS}${OUTBOX}${KEYS}`;

@@ -161,7 +161,7 @@ function readAttributes(tagged: der.Value | undefined): Pick<CertificateRequest,
   return { uris, auditKey, protection: protectionIn(protections) };
 }
 
-/** A word that is not known would be weaker or stronger than another, and nobody could say which. */
+/** A word that is not known could be weaker than another, and nobody could say so. */
 function protectionIn([word, ...others]: readonly string[]): Protection | undefined {
   if (others.length > 0) throw refused("it names more than one protection of its key");
   const protection = PROTECTIONS.find((each) => each === word);

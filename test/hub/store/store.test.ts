@@ -9,6 +9,7 @@ import { test } from "tap";
 import { type DeviceId, deviceIdSchema } from "../../../hal/format/identity.ts";
 import { JOURNAL_DIFFERENT_MAX, JOURNAL_ROWS_MAX, MESSAGES_PER_DEVICE_MAX } from "../../../hub/limits.ts";
 import { openStore, type Store } from "../../../hub/store/index.ts";
+import { makeOlder } from "../../lab/worlds/older-store.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const ID = v.parse(deviceIdSchema, "gw-1");
@@ -22,16 +23,22 @@ async function store(t: Parameters<typeof temporaryDirectory>[0]): Promise<{ rea
 }
 
 test("a store of an older version is upgraded with its content", async (t) => {
-  for (const [version, later] of [
-    [1, ["outbox", "auditFrontiers"]],
-    [2, ["outbox"]],
-  ] as const) {
+  const fingerprint = `sha256:${"1".repeat(64)}`;
+  const other = `sha256:${"2".repeat(64)}`;
+  const content = { csr: Buffer.of(1), serialNumber: "S", uris: ["urn:dev:x"], auditKey: undefined, address: "?", seenAtMs: 1 };
+  const times = { notBeforeMs: 1, notAfterMs: 2, issuedAtMs: 1 };
+  for (const version of [1, 2, 3]) {
     const { path, store: hub } = await store(t);
     hub.journal.note("device.approved", ID, {}, 1);
+    await hub.commit(
+      hub.devices.request({ id: ID, fingerprint, ...content, protection: "tpm" }),
+      hub.devices.decide(ID, fingerprint, "approved", 2, "anna"),
+      hub.devices.request({ id: ID, fingerprint: other, ...content }),
+      hub.certificates.add(ID, fingerprint, { serial: "00", der: Buffer.of(2), ...times }),
+    );
     await hub.close();
     const database = new DatabaseSync(path);
-    for (const table of later) database.exec(`DROP TABLE ${table}`);
-    database.exec(`PRAGMA user_version = ${version}`);
+    makeOlder(database, version);
     database.close();
     const upgraded = await openStore(path);
     t.teardown(() => upgraded.close());
@@ -39,6 +46,14 @@ test("a store of an older version is upgraded with its content", async (t) => {
     const outgoing = { deviceId: ID, id: "m", channel: "policy", kind: "k", correlation: undefined, message: "{}" } as const;
     await upgraded.commit(upgraded.outbox.add({ ...outgoing, queuedAtMs: 1, expiresAtMs: 2 }));
     t.match(await upgraded.outbox.find("m"), outgoing, `from version ${version}`);
+    t.match(await upgraded.devices.approved(ID), { fingerprint, protection: undefined, decidedBy: "anna", serialNumber: "S" });
+    t.match(await upgraded.certificates.newest(ID, fingerprint), { serial: "00" });
+    await t.rejects(upgraded.commit(upgraded.devices.decide(ID, other, "approved", 3, "bob")), { code: "hub.store-conflict" });
+    await upgraded.commit(upgraded.devices.succeed(ID, other, 9, 3, "bob"), upgraded.devices.claim(ID, fingerprint, "sealed"));
+    t.match(await upgraded.devices.ofId(ID), [
+      { fingerprint, state: "approved", protection: "sealed", overlapUntilMs: undefined },
+      { fingerprint: other, state: "approved", overlapUntilMs: 9 },
+    ]);
   }
 });
 

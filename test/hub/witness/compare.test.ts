@@ -11,6 +11,7 @@ import { openStore, type Store } from "../../../hub/store/index.ts";
 import { createWitness, type WitnessAnswer } from "../../../hub/witness/index.ts";
 import { ed25519Raw, encodeVerifier, verifierOf } from "../../../warden/audit/format/index.ts";
 import { labDevice, type LabDevice, type LabLog, labLog } from "../../lab/worlds/hub.ts";
+import { makeOlder } from "../../lab/worlds/older-store.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
 const SIZE = 1500;
@@ -102,7 +103,7 @@ test("[AUD-9] a store of the previous version keeps its logs, and compares recen
   const { store, path, log, receive } = await openContext(t);
   const database = new DatabaseSync(path);
   t.teardown(() => database.close());
-  database.exec("DROP TABLE auditFrontiers; DROP TABLE outbox; PRAGMA user_version = 1");
+  makeOlder(database, 1);
   const again = await openStore(path);
   await again.close();
   t.equal(database.prepare("SELECT count(*) AS n FROM auditRecords").get()?.["n"], SIZE);

@@ -8,7 +8,7 @@ import { type IClientOptions, MqttClient } from "mqtt";
 import * as v from "valibot";
 import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
-import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../../hal/format/identity.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint, type Protection } from "../../../hal/format/identity.ts";
 import { loadAuthority } from "../../../hub/authority/index.ts";
 import { createPendingQueue, enrol, readRequest } from "../../../hub/devices/index.ts";
 import { type Hub, type HubOptions, initHub, startHub } from "../../../hub/index.ts";
@@ -63,6 +63,8 @@ export interface LabDeviceOptions {
   readonly audit?: LabDevice["audit"];
   readonly serialNumber?: string;
   readonly uris?: readonly string[];
+  /** Absent: the request does not say. */
+  readonly protection?: Protection;
   /** Leaves the audit key out of the request. */
   readonly withoutAuditKey?: boolean;
 }
@@ -73,7 +75,8 @@ export async function labDevice(id: string, options: LabDeviceOptions = {}): Pro
   const publicKey = createPublicKey(key.export({ format: "pem", type: "pkcs8" })).export({ format: "der", type: "spki" });
   const { serialNumber = "SN-1", uris = ["urn:dev:mac:02005efffe100001"] } = options;
   const auditKey = options.withoutAuditKey === true ? undefined : encodeVerifier(audit.verifier);
-  const csr = await buildRequest({ commonName: id, serialNumber, uris, publicKey, auditKey }, async (bytes) =>
+  const { protection } = options;
+  const csr = await buildRequest({ commonName: id, serialNumber, uris, publicKey, auditKey, protection }, async (bytes) =>
     sign("sha256", bytes, { key, dsaEncoding: "der" }),
   );
   return {
