@@ -41,7 +41,9 @@ export function describeIdentity(facts: IdentityFacts): IdentityStatus {
     },
     certificate: current && certificateOf(current, renewal),
     enrolment,
-    faults: [facts.fault, renewal?.lastFault(), besideTpm(key?.key, facts.upgrade)].flatMap((fault) => (fault === undefined ? [] : [reportOf(fault)])),
+    faults: [facts.fault, renewal?.lastFault(), besideTpm(key?.key, facts.upgrade)].flatMap((fault) =>
+      fault === undefined ? [] : [reportOf(fault)],
+    ),
   };
 }
 

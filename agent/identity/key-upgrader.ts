@@ -23,22 +23,21 @@ const ASK_TPM_AGAIN_MS = 900_000;
 /** What has happened to a connection, as far as the upgrade is concerned. */
 export type UpgradeEvent = "accepted" | "rejected" | "old-refused" | "check" | undefined;
 
-export interface KeyUpgraderOptions
-  extends Pick<
-    IdentityManagerOptions,
-    | "warden"
-    | "enroller"
-    | "files"
-    | "store"
-    | "receipts"
-    | "authority"
-    | "enterpriseNumber"
-    | "clock"
-    | "random"
-    | "clockTrusted"
-    | "upgradeKeys"
-    | "note"
-  > {
+export interface KeyUpgraderOptions extends Pick<
+  IdentityManagerOptions,
+  | "warden"
+  | "enroller"
+  | "files"
+  | "store"
+  | "receipts"
+  | "authority"
+  | "enterpriseNumber"
+  | "clock"
+  | "random"
+  | "clockTrusted"
+  | "upgradeKeys"
+  | "note"
+> {
   readonly identity: DeviceIdentity;
   /** The certificate and key in use. @throws Fault `enrol.pending`. */
   readonly oldCredential: () => ClientCredential;
@@ -95,7 +94,7 @@ export class KeyUpgrader {
 
   /** Before the recorded key is looked for. A disk that takes nothing now is tried again later. */
   async settle(birth: BirthRecord | undefined): Promise<void> {
-    if (birth !== undefined) await this.#guarded(async () => void (await this.#upgrade.settle(birth)));
+    if (birth !== undefined) await this.#guarded(() => this.#upgrade.settle(birth));
   }
 
   /**

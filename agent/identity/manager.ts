@@ -11,6 +11,7 @@ import type { UpgradeNeed } from "../../provisioning/upgrade/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import { faultDetail } from "../fault-detail.ts";
 import { describeIdentity, type IdentityStatus } from "./describe.ts";
+import { type Candidate, type CertificateEvent, isVerdict } from "./candidate.ts";
 import { createEventQueue, type EventQueue } from "./event-queue.ts";
 import { type KeyUpgrader, openKeyUpgrader } from "./key-upgrader.ts";
 import type { IdentityManagerOptions } from "./ports.ts";
@@ -43,20 +44,6 @@ export interface IdentityManager {
   status(): IdentityStatus;
   /** What keeps the key that `credentials` returned last; while a key is upgraded there are two. */
   presentedProtection(): Protection | undefined;
-}
-
-/**
- * What happens to the certificate: the hub accepted or refused the next one, or refused the one in
- * use, or it is time to check its dates.
- */
-type CertificateEvent = "accepted" | "rejected" | "refused" | "check";
-
-/** A certificate until the hub has accepted or refused it, with the key that it is of. */
-interface Candidate {
-  readonly certificate: DeviceCertificate;
-  readonly key: DeviceKey;
-  /** A renewed certificate of the recorded key, or the one of a key that is to replace it. */
-  readonly of: "renewal" | "upgrade";
 }
 
 type IdentityAnswer = WardenResult<"identity.read">;
@@ -270,7 +257,7 @@ class DeviceIdentityManager implements IdentityManager {
       if (need.need === "connect-with-next")
         this.#connectWith({ certificate: need.certificate, key: this.#recordedKey(), of: "renewal" });
       const event = await this.#events.next(this.#waitMs(renewal), signal);
-      const of: Candidate["of"] | undefined = this.#next?.of;
+      const of = this.#proves();
       if (of !== "upgrade") need = await this.#attempt(() => this.#apply(renewal, event));
       isLost ||= need.need === "enrol-again";
       await this.#advanceUpgrade(of === "renewal" && isVerdict(event) ? "check" : event);
@@ -327,7 +314,7 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   async #advanceUpgrade(event: CertificateEvent | undefined): Promise<void> {
-    const mayAct = this.#next?.of !== "renewal";
+    const mayAct = this.#proves() !== "renewal";
     const upgradeEvent = event === "refused" ? "old-refused" : event;
     for (const need of (await this.#upgrader?.advance(this.#recordedKey(), upgradeEvent, mayAct)) ?? []) this.#follow(need);
   }
@@ -350,7 +337,7 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #waitMs(renewal: Renewal): number {
-    const upgradeMs = this.#next?.of === "renewal" ? CHECK_MS_MAX : (this.#upgrader?.dueInMs() ?? CHECK_MS_MAX);
+    const upgradeMs = this.#proves() === "renewal" ? CHECK_MS_MAX : (this.#upgrader?.dueInMs() ?? CHECK_MS_MAX);
     return Math.min(this.#checkInMs(renewal), Math.max(upgradeMs, CHECK_MS_MIN));
   }
 
@@ -376,15 +363,16 @@ class DeviceIdentityManager implements IdentityManager {
     return need;
   }
 
+  /** What the next connection is to prove. */
+  #proves(): Candidate["of"] | undefined {
+    return this.#next?.of;
+  }
+
   #connectWith(next: Candidate): void {
     if (this.#next?.certificate.serial === next.certificate.serial) return;
     this.#next = next;
     this.#options.onCertificate();
   }
-}
-
-function isVerdict(event: CertificateEvent | undefined): event is "accepted" | "rejected" {
-  return event === "accepted" || event === "rejected";
 }
 
 /**

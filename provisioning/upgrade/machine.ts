@@ -127,7 +127,7 @@ export function next(state: State, event: Event): Step {
   }
 }
 
-/** The start of the program, for a state from the record: the work of its step from the beginning. */
+/** The start of the program, for a state from the record: its step from the beginning. */
 export function resume(state: State): Step {
   if (state.at === "idle") return same(state);
   return state.at === "proving" ? turn(state, false) : { state, effects: work(state) };
@@ -185,7 +185,10 @@ function onRejection(state: Active): Step {
   const refusals = state.refusals + 1;
   if (refusals < REFUSALS_MAX) return turn({ ...state, refusals }, true);
   const again: Active = { ...state, at: "requesting", refusals: 0, isResting: false, failures: 0, way: "renew" };
-  return { state: again, effects: [{ do: "drop-certificate" }, { do: "connect-with-old" }, { do: "wait", forMs: SLOW_RETRY_MS }] };
+  return {
+    state: again,
+    effects: [{ do: "drop-certificate" }, { do: "connect-with-old" }, { do: "wait", forMs: SLOW_RETRY_MS }],
+  };
 }
 
 /** The two keys take turns, because only the hub knows which of them it accepts. */

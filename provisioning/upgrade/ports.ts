@@ -17,8 +17,8 @@ export interface UpgradeKeys {
   load(to: Protection): Promise<DeviceKey | undefined>;
   /**
    * Makes sure that TLS in this process can use the key.
-   * @throws Fault `key.tpm-unavailable` when it cannot; where a restart of the process helps, it has
-   *   been asked for.
+   * @throws Fault `key.tpm-unavailable` when it cannot; where a restart of the process helps, it
+   *   has been asked for.
    */
   prepare(key: DeviceKey): Promise<void>;
   /** Durable when it resolves. */
@@ -37,11 +37,14 @@ export interface KeyUpgradePorts {
   readonly expected: Pick<ExpectedCertificate, "deviceId" | "authority">;
   readonly keys: UpgradeKeys;
   /**
-   * Makes one attempt with a request of the new key: `renew` at /simplereenroll with the certificate
-   * of the old key, `enrol` at /simpleenroll.
+   * Makes one attempt with a request of the new key: `renew` at /simplereenroll with the
+   * certificate of the old key, `enrol` at /simpleenroll.
    */
   readonly request: (key: DeviceKey, way: "renew" | "enrol") => Promise<EnrolAnswer>;
-  /** Has the warden replace the recorded key. @throws Fault `birth.conflict`, `key.weaker`, others. */
+  /**
+   * Has the warden replace the recorded key.
+   * @throws Fault `birth.conflict`, `key.weaker`, others.
+   */
   readonly replace: (key: DeviceKey) => Promise<void>;
   /** For the trail; never throws. */
   readonly report: (outcome: UpgradeOutcome) => void;

@@ -49,6 +49,7 @@ const DECLARED_IN = [
   "agent/tunnel/record.ts",
   "agent/console/record.ts",
   "provisioning/certificate/receipts.ts",
+  "provisioning/upgrade/record.ts",
   "hub/state/settings.ts",
 ];
 
