@@ -9,7 +9,7 @@ import type { DeviceCertificate } from "../../provisioning/certificate/index.ts"
 export type CertificateEvent = "accepted" | "rejected" | "refused" | "check";
 
 /** A certificate until the hub has accepted or refused it, with the key that it is of. */
-export interface Candidate {
+export interface CertificateCandidate {
   readonly certificate: DeviceCertificate;
   readonly key: DeviceKey;
   /** A renewed certificate of the recorded key, or the one of a key that is to replace it. */

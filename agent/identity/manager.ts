@@ -11,7 +11,7 @@ import type { UpgradeNeed } from "../../provisioning/upgrade/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import { faultDetail } from "../fault-detail.ts";
 import { describeIdentity, type IdentityStatus } from "./describe.ts";
-import { type Candidate, type CertificateEvent, isVerdict } from "./candidate.ts";
+import { type CertificateCandidate, type CertificateEvent, isVerdict } from "./candidate.ts";
 import { createEventQueue, type EventQueue } from "./event-queue.ts";
 import { type KeyUpgrader, openKeyUpgrader } from "./key-upgrader.ts";
 import type { IdentityManagerOptions } from "./ports.ts";
@@ -59,7 +59,7 @@ class DeviceIdentityManager implements IdentityManager {
   #identity: IdentityAnswer | undefined;
   #key: { readonly key: DeviceKey; readonly note: string | undefined } | undefined;
   #current: DeviceCertificate | undefined;
-  #next: Candidate | undefined;
+  #next: CertificateCandidate | undefined;
   /** PEM of the certificate that `credentials` returned last. */
   #presented: { readonly pem: string; readonly protection: Protection } | undefined;
   #enrolment: Enrolment | undefined;
@@ -364,11 +364,11 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   /** What the next connection is to prove. */
-  #proves(): Candidate["of"] | undefined {
+  #proves(): CertificateCandidate["of"] | undefined {
     return this.#next?.of;
   }
 
-  #connectWith(next: Candidate): void {
+  #connectWith(next: CertificateCandidate): void {
     if (this.#next?.certificate.serial === next.certificate.serial) return;
     this.#next = next;
     this.#options.onCertificate();
