@@ -37,7 +37,7 @@ export function createFileKeyStore({ files }: { readonly files: DurableFiles }):
     return fileKey(pem);
   };
   const remove = (): Promise<void> => files.remove(KEY_FILE);
-  return { protection: "file", unavailable: async () => undefined, load, create, remove };
+  return { remove, protection: "file", unavailable: async () => undefined, load, create };
 }
 
 /** @throws Fault `key.mismatch` when `pem` is not a P-256 private key. */
