@@ -32,7 +32,8 @@ export interface IdentityManager {
   run(signal: AbortSignal): Promise<void>;
   /**
    * Certificate and key for the next connection.
-   * @throws Fault `enrol.pending` before there is a certificate.
+   * @throws Fault `enrol.pending` before there is a certificate; `key.*` while the TPM refuses the
+   *   key.
    */
   credentials(): Promise<{ readonly cert: string; readonly key: string }>;
   /** The hub accepted a connection with what `credentials` returned last. */
@@ -68,6 +69,11 @@ class DeviceIdentityManager implements IdentityManager {
   /** The key was replaced, and its certificate is the current one on disk. */
   #isSwitched = false;
   #fault: Fault | undefined;
+  /**
+   * TLS could not load the key. One signature finds it where another program has put its parent, or
+   * says in words what is in the way.
+   */
+  #isKeyInDoubt = false;
 
   constructor(options: IdentityManagerOptions) {
     this.#options = options;
@@ -89,6 +95,10 @@ class DeviceIdentityManager implements IdentityManager {
   async credentials(): Promise<{ readonly cert: string; readonly key: string }> {
     const { pem } = this.#next?.certificate ?? this.#certificate();
     const key = this.#next?.key ?? this.#recordedKey();
+    if (this.#isKeyInDoubt) {
+      await key.sign(new Uint8Array());
+      this.#isKeyInDoubt = false;
+    }
     this.#presented = { pem, protection: key.protection };
     return { cert: pem, key: key.tlsKey() };
   }
@@ -100,6 +110,7 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   refused(fault: Fault): void {
+    if (fault.code === "key.tpm-unavailable") this.#isKeyInDoubt = true;
     if (fault.code !== "tunnel.refused") return;
     const isNext = this.#next !== undefined && this.#presented?.pem === this.#next.certificate.pem;
     this.#events.put(isNext ? "rejected" : "refused");
