@@ -83,7 +83,7 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
       return textError(
         reply,
         202,
-        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then run on the hub: sallyport-hub ${command}`,
+        `"${id}" with key ${fingerprint} waits for approval. Compare both with what the device shows, then run on the hub: sallyport-hub ${command ?? `devices approve ${id} ${fingerprint}`}`,
       );
     }
     case "busy":

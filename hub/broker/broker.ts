@@ -238,6 +238,7 @@ class TlsBroker implements Broker {
     socket.on("error", () => undefined);
     socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.setNoDelay(true);
+    const { rechecks } = this.#sessions;
     let admission: DeviceAdmission;
     try {
       admission = await this.#options.judge(socket.getPeerX509Certificate());
@@ -247,7 +248,7 @@ class TlsBroker implements Broker {
       return;
     }
     if (socket.destroyed) return;
-    const connection = createClientConnection(socket, admission);
+    const connection = createClientConnection(socket, admission, rechecks);
     const paced = admission.admitted ? admission.deviceId : `from ${sourceOf(connection.address)}`;
     const stream = createBoundedStream(socket, FRAMING, {
       refused: (bytes, filters) => {

@@ -6,6 +6,8 @@ import { sessionGroup } from "./tls-session.ts";
 
 export interface ClientConnection {
   readonly admission: DeviceAdmission;
+  /** How often all sessions had been judged again when this one was about to be. */
+  readonly rechecks: number;
   readonly address: string;
   readonly protocol: string;
   readonly cipher: string;
@@ -17,9 +19,10 @@ export interface ClientConnection {
   refusals: number;
 }
 
-export function createClientConnection(socket: TLSSocket, admission: DeviceAdmission): ClientConnection {
+export function createClientConnection(socket: TLSSocket, admission: DeviceAdmission, rechecks: number): ClientConnection {
   return {
     admission,
+    rechecks,
     address: socket.remoteAddress ?? "?",
     protocol: socket.getProtocol() ?? "?",
     cipher: socket.getCipher().name,

@@ -3,7 +3,7 @@
 import type { Client, Connection } from "aedes";
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import { readStandings } from "../devices/index.ts";
+import { type AdmissionRefusal, type AdmittedDevice, readStanding, readStandings } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { Change, Store } from "../store/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -27,6 +27,7 @@ export class Sessions {
   readonly #clients = new Map<DeviceId, Client>();
   readonly #writing = new Map<DeviceId, Promise<void>>();
   #ending: string | undefined;
+  #rechecks = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -54,6 +55,14 @@ export class Sessions {
     const record = { deviceId, sinceMs: Date.now(), address, serial, protocol, cipher, group };
     this.#write(deviceId, store.connections.put(record));
     journal("connection.opened", deviceId, { address, serial, protocol, cipher, group });
+    // It was judged before the others were judged again, and may have been revoked in between.
+    const { rechecks, admission } = admitted.connection;
+    if (rechecks !== this.#rechecks && admission.admitted) void this.#recheckLate(client, admission);
+  }
+
+  /** How often {@link recheck} has begun. */
+  get rechecks(): number {
+    return this.#rechecks;
   }
 
   /** Resolves when the operator's list has the device's connection, or lacks it. */
@@ -98,17 +107,33 @@ export class Sessions {
 
   /** Ends the sessions of devices that may no longer be connected. */
   async recheck(): Promise<void> {
-    const { store, journal, connectionOf } = this.#options;
+    const { store, connectionOf } = this.#options;
+    this.#rechecks += 1;
     const standing = await readStandings(store, Date.now());
     for (const [deviceId, client] of this.#clients) {
       const connection = connectionOf(client.conn);
       if (connection?.admission.admitted !== true) continue;
       const reason = standing(connection.admission);
-      if (reason === undefined) continue;
-      connection.endReason = reason;
-      journal("connection.kicked", deviceId, { reason, address: connection.address });
-      client.close();
+      if (reason !== undefined) this.#kick(client, deviceId, reason);
     }
+  }
+
+  /** Judges one session again. */
+  async #recheckLate(client: Client, device: AdmittedDevice): Promise<void> {
+    try {
+      const reason = await readStanding(this.#options.store, device, Date.now());
+      if (reason !== undefined) this.#kick(client, device.deviceId, reason);
+    } catch (error) {
+      this.#options.onFault(asFault(error, "hub.store-failed", `judge the connection of "${device.deviceId}" again`));
+    }
+  }
+
+  #kick(client: Client, deviceId: DeviceId, reason: AdmissionRefusal): void {
+    const connection = this.#options.connectionOf(client.conn);
+    if (connection === undefined) return;
+    connection.endReason = reason;
+    this.#options.journal("connection.kicked", deviceId, { reason, address: connection.address });
+    client.close();
   }
 
   /** The engine keeps the order of commits, so the last one for a device is what the list shows. */

@@ -58,15 +58,13 @@ export const devicesApprove = decision({
   args: ["ID", "FINGERPRINT"],
   flags: ["changed", "weaker"],
   named: true,
-  help: "Approves this id with this key. First compare both, and the audit key, with what the device shows on its console; --audit-key refuses another one, and --request refuses another request than devices list showed. --changed shows what an approved device has changed, old and new, and accepts it; a new audit key must be named with --audit-key, or typed at the prompt, and a weaker protection of the same key needs --weaker.",
+  help: "Approves this id with this key. First compare both, and the audit key, with what the device shows on its console; --audit-key refuses another one, and --request refuses another request than devices list showed. --changed shows what an approved device has changed, old and new, and accepts it; a new audit key must be named with --audit-key, or typed at the prompt, and a protection that is weaker than the id had needs --weaker.",
   consequence: "it gets its certificate the next time it asks",
   act: async (opened, id, fingerprint, given, terminal) => {
     if (fingerprint === undefined) return [];
     const named = namedIn(given);
     if (given.flag("changed")) return [await approveChange(opened, { id, fingerprint }, given, terminal)];
-    if (given.flag("weaker"))
-      throw new Fault("usage.invalid", "--weaker goes with --changed; another key is put in force by devices replace");
-    const device = await approve(opened, id, fingerprint, operator(), named);
+    const device = await approve(opened, id, fingerprint, operator(), { ...named, weaker: given.flag("weaker") });
     // [ID-31] What was bound, which may be newer than the operator's list.
     terminal.err(boundLines(device).join("\n"));
     remindOfAuditKey(device, named.auditKey, terminal);

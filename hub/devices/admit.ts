@@ -126,6 +126,21 @@ export async function readStandings(store: Store, nowMs: number): Promise<Standi
   };
 }
 
+/**
+ * Judges one device that was admitted before.
+ * @throws Fault `hub.store-failed`.
+ */
+export async function readStanding(
+  store: Store,
+  { deviceId, serial, fingerprint, notAfterMs }: AdmittedDevice,
+  nowMs: number,
+): Promise<AdmissionRefusal | undefined> {
+  const [device, issued] = await Promise.all([store.devices.find(deviceId, fingerprint), store.certificates.find(serial)]);
+  if (nowMs > notAfterMs) return "expired";
+  if (device?.state === "revoked" || issued?.revokedAtMs !== undefined) return "revoked";
+  return device?.state === "approved" ? undefined : "unknown";
+}
+
 function outsideDates(certificate: X509Certificate, nowMs: number): AdmissionRefusal | undefined {
   if (nowMs < certificate.validFromDate.getTime()) return "not-yet-valid";
   return nowMs > certificate.validToDate.getTime() ? "expired" : undefined;

@@ -9,19 +9,24 @@ import { auditKeyFingerprint, expectNamed, type NamedRequest } from "./named.ts"
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { replaceCommand, revoked, unknownPair } from "./refusal.ts";
 
+export interface ApproveOptions extends NamedRequest {
+  /** Accepts a weaker protection than the id had. */
+  readonly weaker?: boolean;
+}
+
 /**
  * [ID-7] Approves an id and a fingerprint together: the operator has compared both with what the
  * device shows.
  * @throws Fault `hub.device-unknown`, `hub.device-revoked`; `hub.device-conflict` while another key
- *   of that id is approved [ID-62], and for another request or audit key than the operator names.
- *   [ID-26] [ID-31]
+ *   of that id is approved [ID-62], for another request or audit key than the operator names
+ *   [ID-26] [ID-31], and for a key weaker than the last one of that id, without `weaker`.
  */
 export function approve(
   context: DecisionContext,
   id: DeviceId,
   fingerprint: Fingerprint,
   by: string,
-  named: NamedRequest = {},
+  named: ApproveOptions = {},
 ): Promise<Device> {
   const { devices } = context.store;
   return retryOnConflict(async () => {
@@ -36,9 +41,26 @@ export function approve(
         "hub.device-conflict",
         `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}, which stays in force; to put this key in its place, run sallyport-hub ${replaceCommand(known, other)}`,
       );
+    if (named.weaker !== true) expectNotWeaker(known, await devices.ofId(id));
     const [approved] = await decided(context, [known], "approved", by);
     return approved ?? known;
   });
+}
+
+/** [ID-62] A revoked key was the id's too, so a weaker one after it is a decision of its own. */
+function expectNotWeaker(known: Device, ofId: readonly Device[]): void {
+  const { id, fingerprint, protection } = known;
+  const last = ofId
+    .filter(({ state }) => state === "revoked")
+    .reduce<Device | undefined>(
+      (latest, each) => ((latest?.decidedAtMs ?? 0) > (each.decidedAtMs ?? 0) ? latest : each),
+      undefined,
+    );
+  if (last === undefined || !isWeakerClaim(protection, last.protection)) return;
+  throw new Fault(
+    "hub.device-conflict",
+    `approve "${id}": this key is ${protectionName(protection)}, and the last one of that id was ${protectionName(last.protection)}, which is stronger; if that is right, run sallyport-hub devices approve ${id} ${fingerprint} --weaker`,
+  );
 }
 
 /**

@@ -10,7 +10,7 @@ import { type Device, type IssuedCertificate, retryOnConflict } from "../store/i
 import type { DeviceContext } from "./context.ts";
 import { isLapsed } from "./admit.ts";
 import { isWeakerClaim } from "./protection.ts";
-import { denied, replaceCommand, revoked } from "./refusal.ts";
+import { denied, revoked } from "./refusal.ts";
 import { quoted } from "../../hal/format/text.ts";
 
 /** A certificate with less than this share of its validity left is not handed out again. */
@@ -18,8 +18,16 @@ const REUSE_LEFT_RATIO = 1 / 2;
 
 export type EnrolOutcome =
   | { readonly kind: "issued"; readonly certificate: Omit<IssuedCertificate, "revokedAtMs"> }
-  /** `command`: what an operator types to approve it. */
-  | { readonly kind: "pending"; readonly id: DeviceId; readonly fingerprint: Device["fingerprint"]; readonly command: string }
+  /**
+   * `command`: what an operator types to approve it, for a device that has proven its key in force.
+   * Nobody else learns from the hub which ids are known, and how their keys are kept.
+   */
+  | {
+      readonly kind: "pending";
+      readonly id: DeviceId;
+      readonly fingerprint: Device["fingerprint"];
+      readonly command?: string;
+    }
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
   /** Too many certificates of this id are valid. */
@@ -85,7 +93,7 @@ export function enrol(context: DeviceContext, asked: EnrolmentRequest, address: 
       case "revoked":
         return refused(context, asked, revoked(asked.id, asked.fingerprint), address);
       case "approved":
-        if (isLapsed(known, nowMs)) return pending(context, known);
+        if (isLapsed(known, nowMs)) return { kind: "pending", id: asked.id, fingerprint: asked.fingerprint };
         return issue(context, asked, known, address, nowMs, undefined);
     }
   });
@@ -150,18 +158,7 @@ async function makePending(
   if (known === undefined && !context.pending.take(address)) return { kind: "crowded" };
   if (known === undefined) await context.pending.add(asking);
   else await store.commit(store.devices.request(asking));
-  return pending(context, asking);
-}
-
-/** [ID-62] While another key of the id is in force, nothing but a replacement approves this one. */
-async function pending(
-  { store }: DeviceContext,
-  asking: Pick<Device, "id" | "fingerprint" | "protection">,
-): Promise<EnrolOutcome> {
-  const { id, fingerprint } = asking;
-  const inForce = await store.devices.approved(id);
-  const command = inForce === undefined ? `devices approve ${id} ${fingerprint}` : replaceCommand(asking, inForce);
-  return { kind: "pending", id, fingerprint, command };
+  return { kind: "pending", id, fingerprint };
 }
 
 export function refused(

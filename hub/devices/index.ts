@@ -5,6 +5,7 @@ export {
   type AdmittedDevice,
   type DeviceAdmission,
   identify,
+  readStanding,
   readStandings,
   REFUSALS,
 } from "./admit.ts";

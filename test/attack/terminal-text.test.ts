@@ -27,6 +27,8 @@ const EVIL =
 const UNPRINTABLE =
   /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\ufe00-\ufe0f\u{e0100}-\u{e01ef}\u034f\u115f\u1160\u180b-\u180f\u3164\uffa0\u2800]/u;
 
+const DIGEST = `sha256:${"0".repeat(64)}`;
+
 function isSafe(text: string): boolean {
   return !UNPRINTABLE.test(text.replaceAll("\n", ""));
 }
@@ -74,6 +76,11 @@ test(
       { argv: ["devices", "list"], shows: "lines" },
       { argv: ["devices", "list", "--json"], shows: "json" },
       { argv: ["devices", "revoke", EVIL], shows: "fault" },
+      { argv: ["devices", "replace", "gw-1", EVIL], shows: "fault" },
+      { argv: ["devices", "replace", "gw-1", DIGEST, "--request", EVIL], shows: "fault" },
+      { argv: ["devices", "rekey", EVIL], shows: "fault" },
+      { argv: ["devices", "rekey", "gw-1", "--to", EVIL], shows: "fault" },
+      { argv: ["devices", "rekey", "gw-1", "--hold", EVIL], shows: "fault" },
       { argv: ["alerts", "--all"], shows: "lines" },
       // The journal holds printable text only, so its JSON needs no escapes.
       { argv: ["alerts", "--all", "--json"], shows: "lines" },

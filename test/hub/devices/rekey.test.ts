@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "tap";
 import { allowRekey, settleSuccessor } from "../../../hub/devices/index.ts";
+import { PENDING_PER_ID_MAX } from "../../../hub/limits.ts";
 import { hubCommand } from "../../lab/worlds/hub-cli.ts";
 import {
   certificateIn,
@@ -164,6 +165,39 @@ test("[ID-64] a key beside another one asks for no third, and devices revoke end
   t.equal((await connect(t, hub, key, next)).connack, 5);
   t.equal((await connect(t, hub, old, cert)).connack, 5);
   t.equal(await settleSuccessor({ store: hub.store }, key.id, key.fingerprint), false);
+});
+
+test("[ID-64] wherever device or hub stop in between, the device gets in with one of its keys, and ends with the new one", async (t) => {
+  const steps = ["permission", "lost answer", "certificate", "lost CONNACK"] as const;
+  for (const last of steps) {
+    const { hub, state, old, cert, newKey, asks, command } = await fileDevice(t);
+    const key = await newKey();
+    let stored: string | undefined;
+    for (const step of steps.slice(0, steps.indexOf(last) + 1)) {
+      if (step === "permission") await command("rekey", "gw-1");
+      if (step === "lost answer") await asks(key);
+      if (step === "certificate") stored = certificateIn(await asks(key));
+      if (step === "lost CONNACK") (await connect(t, hub, key, stored)).client.end(true);
+    }
+    await hub.stop();
+    const { hub: again } = await labHub(t, { state });
+    const first = stored === undefined ? await connect(t, again, old, cert) : await connect(t, again, key, stored);
+    t.equal(first.connack, 0, last);
+    stored ??= certificateIn(await simpleReenrol(again, key.csr, cert, old.keyPem));
+    t.equal((await connect(t, again, key, stored)).connack, 0, last);
+    t.equal((await connect(t, again, old, cert)).connack, 5, last);
+    t.match(await again.store.devices.approved(old.id), { fingerprint: key.fingerprint });
+  }
+});
+
+test("[ID-63] a flood of strangers displaces no proven request", async (t) => {
+  const { hub, newKey, asks } = await fileDevice(t);
+  const key = await newKey();
+  await asks(key);
+  for (let n = 0; n < 2 * PENDING_PER_ID_MAX; n++) await simpleEnrol(hub, (await labDevice("gw-1")).csr);
+  const waiting = (await hub.store.devices.ofId(key.id)).filter(({ state }) => state === "pending");
+  t.equal(waiting.length, PENDING_PER_ID_MAX + 1);
+  t.ok(waiting.some(({ fingerprint }) => fingerprint === key.fingerprint));
 });
 
 test("[ID-64] devices replace --now ends the old key before the new one has connected", async (t) => {

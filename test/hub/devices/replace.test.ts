@@ -1,4 +1,6 @@
 // One key in the place of another, as an operator decides: after a board was replaced.
+import { once } from "node:events";
+import { connect as connectTls } from "node:tls";
 import { type Test, test } from "tap";
 import { approve, deny, replace, requestDigest, revoke } from "../../../hub/devices/index.ts";
 import type { Hub } from "../../../hub/index.ts";
@@ -14,6 +16,7 @@ import {
   simpleEnrol,
   simpleReenrol,
 } from "../../lab/worlds/hub.ts";
+import { connectPacket } from "../../lab/worlds/mqtt-bytes.ts";
 import { eventually } from "../../lab/runner/process.ts";
 
 async function states(hub: Hub): Promise<Readonly<Record<string, string>>> {
@@ -35,7 +38,8 @@ async function twoBoards(t: Test, protection: "tpm" | "file" = "tpm") {
 
 test("[ID-62] a weaker key for a known id waits, is an alert, and is put in force by devices replace --weaker only", async (t) => {
   const { hub, old, cert, board, asked, command, replaceBy } = await twoBoards(t, "file");
-  t.match(asked.body.toString(), `sallyport-hub devices replace gw-1 ${board.fingerprint} --weaker`);
+  t.match(asked.body.toString(), `devices approve gw-1 ${board.fingerprint}`);
+  t.notMatch(asked.body.toString(), /replace|weaker|tpm/u, "a stranger learns nothing about the key in force");
   t.match(await hub.store.journal.tail(1, "alert"), [
     {
       event: "device.other-key",
@@ -81,6 +85,33 @@ test("[ID-62] after a replacement the old key's certificates and its requests ar
   t.match(await replaceBy(old), { code: 1, err: [/hub\.device-revoked/u] }, "nor does an operator let it in again");
 });
 
+test("[ID-62] a connection that was judged before the replacement, and opens after it, ends too", async (t) => {
+  const { hub, old, cert, board, command, replaceBy } = await twoBoards(t);
+  const other = await labDevice("gw-2");
+  const { client } = await connect(t, hub, other, await enrolled(hub, other));
+  const kicked = new Promise<void>((resolve) => void client.once("close", () => resolve()));
+  const socket = connectTls({
+    host: "127.0.0.1",
+    servername: "localhost",
+    port: hub.mqttPort,
+    ca: hub.anchors.authority,
+    cert,
+    key: old.keyPem,
+    ALPNProtocols: ["mqtt"],
+  });
+  t.teardown(() => socket.destroy());
+  await once(socket, "secureConnect");
+  const third = await labDevice("gw-3");
+  t.equal((await connect(t, hub, third, await enrolled(hub, third))).connack, 0, "the earlier connection was judged by then");
+  t.equal((await replaceBy(board)).code, 0);
+  t.equal((await command("revoke", other.id)).code, 0);
+  await kicked; // the hub has judged all sessions again
+  const ended = once(socket.resume(), "close");
+  socket.write(connectPacket(old.id));
+  await ended;
+  t.equal(await hub.store.certificates.valid(old.id, Date.now()), 0);
+});
+
 test("[ID-62] of replacements at once one is made, and the other is told that the key in force has changed", async (t) => {
   const { hub, old, board, replaceBy } = await twoBoards(t);
   const third = await labDevice("gw-1", { protection: "tpm" });
@@ -112,10 +143,20 @@ test("[ID-62] a replacement needs a key in force and another one, and takes a de
   await deny(context, board.id, board.fingerprint, "test");
   t.equal((await replaceBy(board)).code, 0);
   await revoke(context, board.id, "test");
-  const next = await labDevice("gw-1");
+  const next = await labDevice("gw-1", { protection: "tpm" });
   await simpleEnrol(hub, next.csr);
   t.match(await replaceBy(next), { code: 1, err: [/nothing to replace; run sallyport-hub devices approve gw-1/u] });
   t.equal((await command("approve", next.id, next.fingerprint)).code, 0);
+});
+
+test("[ID-62] after a revocation, too, a weaker key needs --weaker", async (t) => {
+  const { old, board, command } = await twoBoards(t, "file");
+  t.equal((await command("revoke", old.id)).code, 0);
+  t.match(await command("approve", board.id, board.fingerprint), {
+    code: 1,
+    err: [/the last one of that id was tpm, which is stronger/u],
+  });
+  t.equal((await command("approve", board.id, board.fingerprint, "--weaker")).code, 0);
 });
 
 test("[ID-31] approve and replace take the digest that devices list shows, and refuse a request that was sent since", async (t) => {

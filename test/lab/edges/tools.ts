@@ -15,7 +15,7 @@ import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { operationArgs } from "../../../hub/cli/ask.ts";
 import { readOrder } from "../../../hub/cli/answer-text.ts";
 import { run as runHub } from "../../../hub/cli/index.ts";
-import { fingerprintOf, typed } from "../../../hub/cli/state.ts";
+import { digestOf, fingerprintOf, typed } from "../../../hub/cli/state.ts";
 import { readKey } from "../../../hub/orders/index.ts";
 import { timestampOf } from "../../../hub/repository/check.ts";
 import { planHash, POLICY_BYTES_MAX } from "../../../warden/lockdown/format/index.ts";
@@ -139,6 +139,8 @@ function argumentEdges(): ReadonlyMap<string, Edge> {
           "an option": (argument) => ["anchors", `--${argument}`],
           "a challenge": (argument) => ["answer", "--key", key(), "--", argument],
           "a duration": (argument) => ["answer", challengeText(CHALLENGE), "--key", key(), `--hold=${argument}`],
+          "a request": (argument) => ["devices", "replace", DEVICE_ID, `sha256:${SHA}`, `--request=${argument}`],
+          "a protection": (argument) => ["devices", "rekey", DEVICE_ID, `--to=${argument}`],
           "a port": (argument) => ["serve", `--est-port=${argument}`],
           "a version": (argument) => ["serve", `--min-tls=${argument}`],
         },
@@ -205,6 +207,10 @@ function typedEdges(): ReadonlyMap<string, Edge> {
     [
       "fingerprint for sallyport-hub devices approve",
       typedEdge(`SHA256:${SHA}`, (typedText) => fingerprintOf(typedText, "FINGERPRINT")),
+    ],
+    [
+      "digest of a request for sallyport-hub devices approve",
+      typedEdge(SHA.slice(0, 32).toUpperCase(), (typedText) => digestOf(typedText, "--request")),
     ],
     ["device id for sallyport-hub", typedEdge(DEVICE_ID, (typedText) => typed(deviceIdSchema, typedText, "ID"))],
     [
