@@ -10,6 +10,7 @@ import { type LifeEvent, type LifeState, next } from "./lifecycle.ts";
 import { type LocalSocket, openLocalSocket } from "./local/index.ts";
 import { createHandlers, createOperations, type OperationHandlers, type Operations } from "./operations/index.ts";
 import type { AgentPorts } from "./ports.ts";
+import { keyWords } from "./status/index.ts";
 import type { DeviceStatus } from "./status/format.ts";
 import type { TunnelEvent } from "./tunnel/index.ts";
 import { Fault } from "../hal/fault.ts";
@@ -171,7 +172,10 @@ class DeviceAgent implements Agent {
       clockTrusted: () => this.#session?.time.isClockTrusted() ?? false,
       settleKey,
       upgradeKeys,
-      note: (entry) => this.#audit.note(entry),
+      note: (entry) => {
+        this.#audit.note(entry);
+        this.#showAlarm();
+      },
       onIdentity: (identity) => this.#openSession(identity),
       onProgress: (progress) => this.#onEnrolmentProgress(progress),
       onCertificate: () => {
@@ -203,6 +207,7 @@ class DeviceAgent implements Agent {
   }
 
   #onEnrolmentProgress(progress: EnrolmentProgress): void {
+    this.#showAlarm();
     if (progress.kind !== "waiting") {
       this.#advance({ kind: progress.kind });
       return;
@@ -227,6 +232,13 @@ class DeviceAgent implements Agent {
       default:
         return;
     }
+  }
+
+  /** [ID-73] */
+  #showAlarm(): void {
+    const { key, enrolment, faults } = this.#identity.status();
+    const codes = [...faults, ...(key === undefined && enrolment?.lastFault ? [enrolment.lastFault] : [])];
+    this.#console?.alarm(codes.map(({ code }) => keyWords(code)).find((words) => words !== undefined));
   }
 
   #advance(event: LifeEvent): void {

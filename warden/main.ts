@@ -13,6 +13,7 @@ import {
   foreignFiles,
   journal,
   createOptionalHandoverReader,
+  linuxChipReader,
   linuxClock,
   linuxDeadManSwitch,
   linuxFiles,
@@ -20,6 +21,7 @@ import {
   linuxHardware,
   linuxNetwork,
   linuxPower,
+  linuxTpmChip,
   linuxUptime,
   linuxUsbTree,
   linuxVitals,
@@ -136,6 +138,7 @@ async function serviceFiles({ stateDirectory }: WardenConfig, { report }: Damage
 }
 
 async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<MachinePorts> {
+  const { tcti } = config.tpm;
   const { boardRoot: root, stateDirectory, systemdBoot, update, handover } = config;
   const lineBytesMax = INSTALL_LINE_BYTES_MAX;
   return {
@@ -149,6 +152,7 @@ async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<Ma
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),
+    chip: tcti === undefined ? undefined : linuxChipReader(tcti),
     network: linuxNetwork({ root }),
     ...(systemdBoot === undefined
       ? {
@@ -190,6 +194,7 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
 async function serveLocked({ config, configHash }: Settings, stop: AbortSignal): Promise<void> {
   const hubKeys = await hubKeysOrFault(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
+  const { tcti, ownership: tpmOwnership } = config.tpm;
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : createSimulatedClock();
   const damage = createDamageLog((fault) => say(`trouble: ${fault.code}: ${fault.message}`));
@@ -207,6 +212,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),
       vitals: linuxVitals(),
       machine: await machinePorts(config, damage),
+      tpm: tcti === undefined ? undefined : linuxTpmChip({ tcti, root: boardRoot }),
       damage,
       say,
     },
@@ -226,6 +232,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
         checks: config.update.checks,
         trialMs: config.update.trialS * 1000,
       },
+      tpmOwnership,
       troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );

@@ -1,5 +1,6 @@
 // The services that change the machine, put together: trust, lockdown, updates and orders.
-import { Fault } from "../hal/fault.ts";
+import type { ChipReader } from "../hal/chip.ts";
+import { Fault, type FaultCode } from "../hal/fault.ts";
 import type { DeviceId } from "../hal/format/identity.ts";
 import type {
   BootChoice,
@@ -38,6 +39,8 @@ export interface MachinePorts {
   /** Tells the service manager that deadlines are served. Never throws. */
   readonly heartbeat: () => void;
   readonly usb: UsbTree;
+  /** Undefined where the configuration names no TPM. */
+  readonly chip?: ChipReader | undefined;
   readonly network: Network;
   readonly slots: Pick<Slots, "running">;
   readonly boot: BootChoice;
@@ -67,6 +70,8 @@ export interface ServicesOptions {
   readonly ports: MachinePorts;
   readonly settings: MachineSettings;
   readonly deviceId: DeviceId;
+  /** [ID-72] Why the doors are shut from the start on. */
+  readonly held: FaultCode | undefined;
   readonly clock: Clock;
   /** Whether the wall clock may judge dates. */
   readonly clockTrusted: () => boolean;
@@ -91,6 +96,8 @@ export interface Services {
    * something fresh.
    */
   saw(what: "agent" | "hub"): void;
+  /** [ID-72] Shuts the doors for `reason`, or opens them again when there is none. */
+  hold(reason: FaultCode | undefined): Promise<void>;
   troubles(): readonly Fault[];
   stop(): Promise<void>;
 }
@@ -120,6 +127,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
       seen[what] = true;
       updates.nudge();
     },
+    hold: (reason) => lockdown.hold(reason),
     troubles: () => [...targets.troubles(), ...lockdown.troubles(), ...updates.troubles()],
     stop: async () => {
       await updates.stop();
@@ -149,7 +157,7 @@ async function openTargets(options: ServicesOptions, floors: Floors | Fault): Pr
 }
 
 async function openLockdown(options: ServicesOptions, targets: TargetService): Promise<LockdownService> {
-  const { ports, settings, deviceId, clock, clockTrusted, record, report } = options;
+  const { ports, settings, deviceId, held, clock, clockTrusted, record, report } = options;
   return await startLockdown({
     firewall: ports.firewall,
     deadManSwitch: ports.deadManSwitch,
@@ -162,6 +170,7 @@ async function openLockdown(options: ServicesOptions, targets: TargetService): P
     console: settings.console,
     hubEndpoints: settings.hubEndpoints,
     base: settings.basePolicy,
+    held,
     clockTrusted,
     policy: () => targets.policy(),
     record,

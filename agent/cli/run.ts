@@ -13,6 +13,8 @@ import {
   type OrderedOperation,
 } from "../operations/format.ts";
 import {
+  isIdentitySound,
+  renderIdentity,
   serialJson,
   serialText,
   renderChallenge,
@@ -100,6 +102,11 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
     case "status": {
       const result = await ask(ports, socket, "status", {});
       return show(result, renderStatus(result));
+    }
+    case "identity show": {
+      const result = await ask(ports, socket, "identity.show", {});
+      show(result, renderIdentity(result));
+      return isIdentitySound(result) ? EXIT.ok : EXIT.fault;
     }
     case "audit tail": {
       const { count } = invocation;

@@ -6,6 +6,7 @@ export const DEFAULT_SOCKET = "/run/sallyport-agent/root.sock";
 
 export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] audit tail [-n N]
+       sallyport [--socket PATH] [--json] identity show
        sallyport [--socket PATH] [--json] update status | lockdown show | lockdown plan FILE
        sallyport [--socket PATH] [--json] update approve | update revert | reboot |
                  lockdown confirm | lockdown revert | key upgrade [--challenge CHALLENGE --answer ANSWER]
@@ -17,6 +18,8 @@ export const USAGE = `usage: sallyport [--socket PATH] [--json] status
 Queries the agent of this machine, or verifies an audit log without it.
 
   status            the state of this device
+  identity show     the key, what keeps it and on which TPM, the certificate; exit code 1 if the key
+                    cannot be used, or if not everything is known
   audit tail        the newest records of the audit trail; 10 by default
   update status     the progress of an update
   update approve    try a release that is written, or admit one again that was rolled back *

@@ -26,6 +26,11 @@ export const COMMANDS: readonly ConsoleCommand[] = [
   { words: "status", help: "the state of this device", does: { kind: "ask", operation: "status", show: "text" } },
   { words: "status --json", help: "the same as one line of JSON", does: { kind: "ask", operation: "status", show: "json" } },
   {
+    words: "identity",
+    help: "the key, the TPM and the certificate",
+    does: { kind: "ask", operation: "identity.show", show: "text" },
+  },
+  {
     words: "audit tail",
     takes: "count",
     help: "the newest records of the audit trail, 10 or N",

@@ -9,9 +9,10 @@ import type { OrderPorts } from "./challenge.ts";
 import { HINT_EVERY_MS, REOPEN_DELAY_MS_MAX, REOPEN_DELAY_MS_MIN, STABLE_MS } from "./limits.ts";
 import { createLoginThrottle, type LoginThrottle } from "./login-throttle.ts";
 import { openConsoleRecord } from "./record.ts";
-import { hintText, type Host } from "./screen.ts";
+import { type Alarm, createAlarm } from "./alarm.ts";
+import { alarmText, hintText, type Host } from "./screen.ts";
 import { serveSession } from "./session.ts";
-import { createTimedReader } from "./timed-reader.ts";
+import { createTimedReader, type TimedRead } from "./timed-reader.ts";
 
 export interface ConsoleOptions {
   readonly port: SerialPort;
@@ -32,6 +33,8 @@ export interface Console {
    * The console's faults for the status: a port that does not open, a trail that takes no records.
    */
   troubles(): readonly FaultReport[];
+  /** [ID-73] Shows `words` to whoever is at the cable, or nothing any more. */
+  alarm(words: string | undefined): void;
   /**
    * Closes the line. Resolves when the console has ended; rejects when a programming error ended
    * it.
@@ -48,9 +51,12 @@ type Troubles = Map<"port" | "audit" | "record", Fault>;
 export function startConsole(options: ConsoleOptions): Console {
   const stopped = new AbortController();
   const troubles: Troubles = new Map();
-  const ended = keepOpen(options, troubles, stopped.signal);
+  // a line that ended is opened again, and whoever comes to it reads the banner
+  const alarm = createAlarm(() => undefined);
+  const ended = keepOpen(options, { troubles, alarm }, stopped.signal);
   return {
     troubles: () => [...troubles.values()].map(({ code, message }) => ({ code, message: `console: ${message}` })),
+    alarm: (words) => alarm.raise(words),
     async stop() {
       stopped.abort();
       await ended;
@@ -66,7 +72,13 @@ export function reopenDelayMs(previousMs: number, lastedMs: number): number {
   return lastedMs >= STABLE_MS ? REOPEN_DELAY_MS_MIN : Math.min(previousMs * 2, REOPEN_DELAY_MS_MAX);
 }
 
-async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: AbortSignal): Promise<void> {
+interface Shown {
+  readonly troubles: Troubles;
+  readonly alarm: Alarm;
+}
+
+async function keepOpen(options: ConsoleOptions, shown: Shown, stopped: AbortSignal): Promise<void> {
+  const { troubles } = shown;
   const { port, clock, files, bootId } = options;
   const record = await openConsoleRecord(files, { nowMs: clock.monotonicMs(), bootId: await bootId() }, (fault) =>
     fault === undefined ? troubles.delete("record") : troubles.set("record", fault),
@@ -85,7 +97,7 @@ async function keepOpen(options: ConsoleOptions, troubles: Troubles, stopped: Ab
       const hint = isFirst && isShown ? undefined : hintText(options.host());
       if (!isShown) await record.write({ hintAtMs: (hintAtMs = Math.floor(clock.monotonicMs())) });
       isFirst = false;
-      await serveConnection(options, throttle, connection, troubles, stopped, hint);
+      await serveConnection(options, throttle, connection, shown, stopped, hint);
     } catch (error) {
       if (!(error instanceof Fault) || (error.code !== "serial.open-failed" && error.code !== "serial.closed")) throw error;
       if (error.code === "serial.open-failed") troubles.set("port", error);
@@ -108,7 +120,7 @@ async function serveConnection(
   { operations, orders, audit, clock, host }: ConsoleOptions,
   throttle: LoginThrottle,
   connection: SerialConnection,
-  troubles: Troubles,
+  { troubles, alarm }: Shown,
   stopped: AbortSignal,
   hint: string | undefined,
 ): Promise<void> {
@@ -132,8 +144,14 @@ async function serveConnection(
   try {
     if (stopped.aborted) return;
     if (hint !== undefined) await print(hint);
-    for (let read = await reader.next(); read.kind === "bytes"; read = await reader.next()) {
-      const end = await serveSession({ reader, print, operations, orders, throttle, record, clock, host }, read.bytes);
+    const first = (): Promise<TimedRead> =>
+      alarm.during(
+        () => reader.next(),
+        (words) => print(alarmText(host(), words)),
+      );
+    for (let read = await first(); read.kind === "bytes"; read = await first()) {
+      const options = { reader, print, operations, orders, throttle, record, clock, host, alarm: () => alarm.words };
+      const end = await serveSession(options, read.bytes);
       if (end === "hang-up") return;
     }
   } finally {

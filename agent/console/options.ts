@@ -19,4 +19,6 @@ export interface ConsoleSessionOptions {
   readonly record: (entry: AuditEntry) => Promise<void>;
   readonly clock: Clock;
   readonly host: () => Host;
+  /** What the banner warns of. [ID-73] */
+  readonly alarm?: () => string | undefined;
 }

@@ -3,6 +3,7 @@ import { check } from "../../hal/format/schema.ts";
 import { type OperationName, type OperationResult, OPERATIONS } from "../operations/format.ts";
 import {
   serialJson,
+  renderIdentity,
   renderLockdown,
   renderStatus,
   renderTail,
@@ -23,6 +24,8 @@ export function resultText(action: OperationAction, result: unknown): string {
   switch (action.operation) {
     case "status":
       return renderStatus(checked("status"));
+    case "identity.show":
+      return renderIdentity(checked("identity.show"));
     case "audit.tail":
       return renderTail(checked("audit.tail"), SCREEN_COLUMNS_MAX);
     case "update.status":

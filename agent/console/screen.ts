@@ -18,12 +18,22 @@ export function hintText(host: Host): string {
   return `\n${fit(`${nameOf(host)}: serial console, press Enter`)}`;
 }
 
+/** [ID-73] Printed when it comes up, and on every banner. */
+export function alarmText(host: Host, alarm: string): string {
+  return `\n${fit(alarmLine(host, alarm))}`;
+}
+
+function alarmLine(host: Host, alarm: string): string {
+  return `${nameOf(host)}: ATTENTION: ${serialText(alarm, 64)}; "status" says more`;
+}
+
 /** Shown before the first prompt: the use notification of IEC 62443-4-2 CR 1.12. */
-export function bannerText(host: Host): string {
+export function bannerText(host: Host, alarm?: string): string {
   return [
     "\n",
     fit(`${serialText(host.program, 40)} on ${nameOf(host)}`),
     "Authorised use only. What is done here is recorded.\n",
+    ...(alarm === undefined ? [] : [fit(alarmLine(host, alarm))]),
     'Type "help" for the commands.\n\n',
   ].join("");
 }

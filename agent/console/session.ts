@@ -23,7 +23,7 @@ export async function serveSession(options: ConsoleSessionOptions, first: Uint8A
   await options.record({ event: "console.opened", result: "ok", principal: "console", correlation: session });
   let end: SessionEnd = "hang-up";
   try {
-    await options.print(`${bannerText(options.host())}${dialogue.prompt()}`);
+    await options.print(`${bannerText(options.host(), options.alarm?.())}${dialogue.prompt()}`);
     end = await converse(options, dialogue, first);
     if (end === "idle") await options.print(idleText(dialogue.idleMsMax(), dialogue.login()));
     return end;

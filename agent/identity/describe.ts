@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { Fault } from "../../hal/fault.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import { clip } from "../../hal/format/text.ts";
-import type { DeviceIdentity } from "../../hal/format/identity.ts";
+import type { BirthRecord, DeviceIdentity } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
 import type { DeviceStatus } from "../status/format.ts";
@@ -13,12 +13,13 @@ import type { CertificateFacts, DeviceStatusInputs } from "../status/index.ts";
 /** Of a fault's message in the status, UTF-16 code units. */
 const MESSAGE_CHARACTERS_MAX = 2_048;
 
-export type IdentityStatus = Pick<DeviceStatusInputs, "identity" | "key" | "certificate" | "enrolment"> & {
+export type IdentityStatus = Pick<DeviceStatusInputs, "identity" | "key" | "birth" | "certificate" | "enrolment"> & {
   readonly faults: readonly FaultReport[];
 };
 
 export interface IdentityFacts {
   readonly identity: DeviceIdentity | undefined;
+  readonly birth: BirthRecord | undefined;
   readonly key: { readonly key: DeviceKey; readonly note: string | undefined } | undefined;
   readonly current: DeviceCertificate | undefined;
   readonly renewal: Renewal | undefined;
@@ -29,10 +30,11 @@ export interface IdentityFacts {
 }
 
 export function describeIdentity(facts: IdentityFacts): IdentityStatus {
-  const { identity, key, current, renewal } = facts;
+  const { identity, birth, key, current, renewal } = facts;
   const enrolment = enrolmentOf(facts);
   return {
     identity,
+    birth,
     key: key && {
       upgrade: upgradeStatusOf(key.key, facts.upgrade),
       protection: key.key.protection,

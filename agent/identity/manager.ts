@@ -124,6 +124,7 @@ class DeviceIdentityManager implements IdentityManager {
   status(): IdentityStatus {
     return describeIdentity({
       identity: this.#identity?.identity,
+      birth: this.#identity?.birth,
       key: this.#key,
       current: this.#current,
       renewal: this.#renewal,
@@ -248,9 +249,10 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   #keyFailed(fault: Fault): void {
-    if (this.#fault?.code !== fault.code)
-      this.#options.note({ event: "key.unavailable", result: "failed", detail: faultDetail(fault) });
+    const before = this.#fault;
     this.#fault = fault;
+    if (before?.code !== fault.code)
+      this.#options.note({ event: "key.unavailable", result: "failed", detail: faultDetail(fault) });
   }
 
   /** Keeps a certificate valid, from its enrolment to its loss. */

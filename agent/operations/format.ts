@@ -15,7 +15,7 @@ import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/or
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
 import { deviceIdSchema } from "../../hal/format/identity.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
-import { deviceStatusSchema } from "../status/format.ts";
+import { deviceStatusSchema, identityViewSchema } from "../status/format.ts";
 
 /**
  * The channel of a principal. Node cannot read the peer credentials of a local socket, so there is
@@ -96,6 +96,13 @@ export const OPERATIONS = {
     args: v.strictObject({}),
     result: deviceStatusSchema,
     roles: ["guest", "viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+  /** [ID-74] Whose key this is, what keeps it, and on which chip. */
+  "identity.show": {
+    args: v.strictObject({}),
+    result: identityViewSchema,
+    roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
     changes: false,
   },
   "audit.tail": {

@@ -1,11 +1,12 @@
 // The handlers of the operations. They read from the agent and the warden, and submit orders to the
 // warden, which alone verifies and executes them.
-import { Fault } from "../../hal/fault.ts";
+import { asFault, Fault } from "../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX, type AuditHead, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
-import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
+import { AUDIT_READ_RECORDS_MAX, type WardenResult } from "../../warden/protocol/format.ts";
 import type { DeviceStatus } from "../status/format.ts";
+import { identityViewOf, type ReadResult } from "../status/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { OperationHandlers } from "./bind.ts";
 import { type AuditTail, OPERATION_ANSWER_BYTES_MAX } from "./format.ts";
@@ -32,6 +33,10 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
     void (await warden.call("order.submit", { verb, order }));
   return {
     status: () => ports.snapshot(),
+    "identity.show": async () => {
+      const [status, answer] = await Promise.all([ports.snapshot(), readIdentity(warden)]);
+      return identityViewOf(status, answer);
+    },
     "audit.tail": ({ count }) => auditTail(ports, count),
     "update.status": () => warden.call("update.read", {}),
     "update.approve": async ({ order }) => {
@@ -65,6 +70,16 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
     },
     "order.nonce": async ({ verb }) => ({ deviceId: ports.deviceId(), ...(await warden.call("order.nonce", { verb })) }),
   };
+}
+
+/** A view of the identity is needed most when something is broken: a fault is part of it. */
+async function readIdentity(warden: HandlerPorts["warden"]): Promise<ReadResult<WardenResult<"identity.read">>> {
+  try {
+    return { value: await warden.call("identity.read", {}) };
+  } catch (error) {
+    const { code, message } = asFault(error, "protocol.closed", "read the identity");
+    return { fault: { code, message } };
+  }
 }
 
 /**

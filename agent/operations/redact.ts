@@ -5,6 +5,7 @@ import type { FaultReport } from "../../hal/format/fault.ts";
 import type { LockdownState } from "../../warden/lockdown/format/index.ts";
 import type { UpdateStatus } from "../../warden/update/format.ts";
 import type { DeviceStatus } from "../status/format.ts";
+import { keyWords } from "../status/index.ts";
 import type { OperationName, OperationResult, Principal } from "./format.ts";
 
 /** Replaces a value that the reader may not see. "none" would be false. */
@@ -17,6 +18,7 @@ export type Redactors = {
 /** One for every operation, so that removing nothing is a decision too. */
 export const REDACTORS: Redactors = {
   status: (status, principal) => (isGuest(principal) ? statusForGuest(status) : status),
+  "identity.show": (view) => view,
   "audit.tail": (tail) => tail,
   "update.status": (status) => status,
   "update.approve": (status) => status,
@@ -40,13 +42,15 @@ export function isGuest(principal: Principal): boolean {
  * The status for somebody in front of the device, who must be able to say "it is up" or "it stops
  * at this fault": state, protection, key fingerprint (to compare at approval), dates and fault
  * codes. It contains no address of the hub, no issuer of the certificate and no fault messages,
- * which quote hosts, proxies and paths. Of policy and update it contains the state, but not what is
- * open, which release comes, or the subject of an order.
+ * which quote hosts, proxies and paths; of a fault of the key it has the few words that name it.
+ * Nothing says which TPM it is and who owns that. Of policy and update it contains the state, but
+ * not what is open, which release comes, or the subject of an order.
  */
 export function statusForGuest(status: DeviceStatus): DeviceStatus {
-  const { key, certificate, enrolment, tunnel, lockdown, update } = status;
+  const { tpm: _withheld, ...shown } = status;
+  const { key, certificate, enrolment, tunnel, lockdown, update } = shown;
   return {
-    ...status,
+    ...shown,
     ...(key?.upgrade && { key: { ...key, upgrade: { to: key.upgrade.to, state: key.upgrade.state } } }),
     ...(certificate && { certificate: { ...certificate, serial: WITHHELD, issuer: WITHHELD } }),
     ...(enrolment && {
@@ -64,9 +68,10 @@ export function statusForGuest(status: DeviceStatus): DeviceStatus {
   };
 }
 
-function lockdownForGuest({ at, counter, reverted, unenforced }: LockdownState): LockdownState {
+function lockdownForGuest({ at, counter, held, reverted, unenforced }: LockdownState): LockdownState {
   return {
     at,
+    ...(held !== undefined && { held }),
     ...(counter !== undefined && { counter }),
     ...(reverted && { reverted: { ...reverted, reason: WITHHELD } }),
     ...(unenforced && { unenforced: unenforced.map(() => WITHHELD) }),
@@ -97,12 +102,18 @@ export function faultFor(principal: Principal | undefined, fault: Fault): FaultR
   return { code: fault.code, message: fault.message };
 }
 
-function withoutMessage(fault: FaultReport): FaultReport {
-  return { code: fault.code, message: WITHHELD };
+function withoutMessage({ code }: FaultReport): FaultReport {
+  return { code, message: messageForGuest(code) };
+}
+
+/** [ID-73] "TPM missing" must be readable for whoever stands in front of the device. */
+function messageForGuest(code: string): string {
+  const words = keyWords(code);
+  return words === undefined ? WITHHELD : `${words} ${WITHHELD}`;
 }
 
 /** A trouble has the form "code: message". Without a code nothing in it is safe to show. */
 function troubleForGuest(trouble: string): string {
   const code = /^[a-z0-9-]+\.[a-z0-9-]+(?=: )/u.exec(trouble)?.[0];
-  return code === undefined ? WITHHELD : `${code}: ${WITHHELD}`;
+  return code === undefined ? WITHHELD : `${code}: ${messageForGuest(code)}`;
 }

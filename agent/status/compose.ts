@@ -1,5 +1,5 @@
 // The composition of the device status from the states of the agent and the warden. Pure.
-import type { DeviceIdentity, Fingerprint, Protection } from "../../hal/format/identity.ts";
+import type { BirthRecord, DeviceIdentity, Fingerprint, Protection } from "../../hal/format/identity.ts";
 import type { VitalSigns } from "../../hal/ports.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import { printable } from "../../hal/format/text.ts";
@@ -36,6 +36,8 @@ export interface DeviceStatusInputs {
         readonly upgrade?: KeyUpgradeStatus | undefined;
       }
     | undefined;
+  /** Undefined until the warden has reported it, and before the first key. */
+  readonly birth?: BirthRecord | undefined;
   readonly certificate: CertificateFacts | undefined;
   readonly enrolment: DeviceStatus["enrolment"];
   readonly tunnel: TunnelStatus;
@@ -57,7 +59,7 @@ const YEAR_9999_MS = Date.UTC(9999, 11, 31);
  *   clipped, numbers are whole and not negative.
  */
 export function composeDeviceStatus(inputs: DeviceStatusInputs): DeviceStatus {
-  const { identity, key, certificate, enrolment } = inputs;
+  const { identity, key, birth, certificate, enrolment } = inputs;
   const warden = "value" in inputs.warden ? inputs.warden.value : undefined;
   return {
     v: 1,
@@ -75,11 +77,13 @@ export function composeDeviceStatus(inputs: DeviceStatusInputs): DeviceStatus {
         ...(key.upgrade !== undefined && { upgrade: key.upgrade }),
       },
     }),
+    ...(birth && { birth: { protection: birth.protection, fingerprint: birth.keyFingerprint } }),
     ...(certificate && { certificate: certificateOf(certificate) }),
     ...(enrolment && { enrolment }),
     tunnel: inputs.tunnel,
     ...(warden && { audit: warden.audit, clock: warden.clock }),
     ...(warden?.auditKey !== undefined && { auditKey: warden.auditKey }),
+    ...(warden?.tpm && { tpm: warden.tpm }),
     ...(warden?.lockdown && { lockdown: warden.lockdown }),
     ...(warden?.update && { update: warden.update }),
     system: systemOf(inputs.vitals, warden?.residentBytes),

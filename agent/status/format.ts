@@ -1,8 +1,16 @@
 // The device status, the same on console, tunnel and local socket.
 import * as v from "valibot";
-import { deviceIdSchema, deviceIdSourceSchema, fingerprintSchema, protectionSchema } from "../../hal/format/identity.ts";
+import {
+  birthRecordSchema,
+  deviceIdSchema,
+  deviceIdSourceSchema,
+  fingerprintSchema,
+  protectionSchema,
+} from "../../hal/format/identity.ts";
 import { auditHeadSchema } from "../../warden/audit/format/index.ts";
 import { clockStateSchema } from "../../warden/time/format.ts";
+import { FAULT_CODES } from "../../hal/fault.ts";
+import { tpmStateSchema } from "../../warden/tpm/format.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
 import { lockdownStateSchema } from "../../warden/lockdown/format/index.ts";
@@ -41,38 +49,41 @@ export const keyUpgradeSchema = v.strictObject({
 });
 export type KeyUpgradeStatus = v.InferOutput<typeof keyUpgradeSchema>;
 
+/** The key that the device uses. */
+const keySchema = v.strictObject({
+  protection: protectionSchema,
+  fingerprint: fingerprintSchema,
+  /** Why the key is not in the TPM, if it is not. */
+  note: v.optional(shortText),
+  /** [ID-69] The stronger key that this device could have or is making. */
+  upgrade: v.optional(keyUpgradeSchema),
+});
+
+const certificateSchema = v.strictObject({
+  serial: shortText,
+  issuer: shortText,
+  notBefore: v.pipe(v.string(), v.isoTimestamp()),
+  notAfter: v.pipe(v.string(), v.isoTimestamp()),
+  state: v.picklist(["fresh", "due", "renewing", "proving", "expired"]),
+  renewAt: v.optional(v.pipe(v.string(), v.isoTimestamp())),
+});
+
+const enrolmentSchema = v.strictObject({
+  state: v.picklist(["waiting-for-approval", "retrying", "denied", "done"]),
+  lastFault: v.optional(faultSchema),
+});
+
 export const deviceStatusSchema = v.strictObject({
   v: v.literal(1),
   program: shortText,
   at: v.pipe(v.string(), v.isoTimestamp()),
   life: v.picklist(LIFE_STATES),
   device: v.optional(v.strictObject({ id: deviceIdSchema, source: deviceIdSourceSchema, model: v.optional(shortText) })),
-  key: v.optional(
-    v.strictObject({
-      protection: protectionSchema,
-      fingerprint: fingerprintSchema,
-      /** Why the key is not in the TPM, if it is not. */
-      note: v.optional(shortText),
-      /** [ID-69] The stronger key that this device could have or is making. */
-      upgrade: v.optional(keyUpgradeSchema),
-    }),
-  ),
-  certificate: v.optional(
-    v.strictObject({
-      serial: shortText,
-      issuer: shortText,
-      notBefore: v.pipe(v.string(), v.isoTimestamp()),
-      notAfter: v.pipe(v.string(), v.isoTimestamp()),
-      state: v.picklist(["fresh", "due", "renewing", "proving", "expired"]),
-      renewAt: v.optional(v.pipe(v.string(), v.isoTimestamp())),
-    }),
-  ),
-  enrolment: v.optional(
-    v.strictObject({
-      state: v.picklist(["waiting-for-approval", "retrying", "denied", "done"]),
-      lastFault: v.optional(faultSchema),
-    }),
-  ),
+  key: v.optional(keySchema),
+  /** The key that the device was born with; `key` is undefined while it cannot be used. [ID-6] */
+  birth: v.optional(v.strictObject({ protection: protectionSchema, fingerprint: fingerprintSchema })),
+  certificate: v.optional(certificateSchema),
+  enrolment: v.optional(enrolmentSchema),
   tunnel: tunnelStatusSchema,
   /** Undefined while the warden does not answer. */
   audit: v.optional(auditHeadSchema),
@@ -82,6 +93,7 @@ export const deviceStatusSchema = v.strictObject({
    */
   auditKey: v.optional(fingerprintSchema),
   clock: v.optional(clockStateSchema),
+  tpm: v.optional(tpmStateSchema),
   lockdown: v.optional(lockdownStateSchema),
   update: v.optional(updateStatusSchema),
   system: v.strictObject({
@@ -96,3 +108,30 @@ export const deviceStatusSchema = v.strictObject({
   troubles: v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(32)),
 });
 export type DeviceStatus = v.InferOutput<typeof deviceStatusSchema>;
+
+/** [ID-74] Who the device is, by what it proves that, and what keeps the key. */
+export const identityViewSchema = v.strictObject({
+  v: v.literal(1),
+  at: v.pipe(v.string(), v.isoTimestamp()),
+  device: v.optional(
+    v.strictObject({
+      id: deviceIdSchema,
+      source: deviceIdSourceSchema,
+      model: v.optional(shortText),
+      boardSerial: v.optional(v.pipe(v.string(), v.maxLength(64))),
+    }),
+  ),
+  key: v.optional(keySchema),
+  /** Why there is no key that can be used. */
+  keyFault: v.optional(faultSchema),
+  birth: v.optional(birthRecordSchema),
+  tpm: v.optional(tpmStateSchema),
+  /** The fault for which the doors are shut. [ID-72] */
+  held: v.optional(v.picklist(FAULT_CODES)),
+  certificate: v.optional(certificateSchema),
+  enrolment: v.optional(enrolmentSchema),
+  auditKey: v.optional(fingerprintSchema),
+  /** What could not be read, and why. What is absent and not in this list is not there. */
+  unknown: v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(4)),
+});
+export type IdentityView = v.InferOutput<typeof identityViewSchema>;

@@ -2,6 +2,8 @@
 export { renderTail } from "./audit-text.ts";
 export { renderChallenge } from "./challenge-text.ts";
 export { type CertificateFacts, composeDeviceStatus, type DeviceStatusInputs, type ReadResult } from "./compose.ts";
+export { identityViewOf, isIdentitySound, renderIdentity } from "./identity-text.ts";
+export { keyWords } from "./key-text.ts";
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";

@@ -1,5 +1,6 @@
 // The lockdown state as text for people. Pure, ASCII. [CON-11]
 import type { LockdownPreview, LockdownView, LockdownState } from "../../warden/lockdown/format/index.ts";
+import { keyWords } from "./key-text.ts";
 import { list, printed, row } from "./rows.ts";
 import { duration } from "./units.ts";
 
@@ -35,8 +36,9 @@ export function renderPreview({ planHash, risks, opens, closes, open }: Lockdown
   ]);
 }
 
-function stateOf({ at, counter, trial }: LockdownState): string {
+function stateOf({ at, counter, trial, held }: LockdownState): string {
   const policy = counter === undefined ? "the image's own" : `number ${counter}`;
+  if (held !== undefined && at !== "shut") return `SHUT: ${keyWords(held) ?? held}; ${policy} comes back with the TPM`;
   switch (at) {
     case "base":
       return `${policy} is in force`;

@@ -95,6 +95,11 @@ async function expectMachine(t: Test, { gateway, run }: Probe): Promise<void> {
     "control: BREAK reaches a kernel, and on its console the next letter is a command",
   );
   t.match(await run("look board"), "board GW-TEST-8 mac 52:54:00:5a:11:08 tpm true.");
+  t.match(
+    await run("tpm at-once 2 2"),
+    '= ["2 signatures","2 signatures"]',
+    "[ID-43] two programs at the same time, each with three slots of the TPM, as agent and warden",
+  );
   t.match(await run(`look fetch ${HUB_PORT}`), /fetched page \/one\.\nfetched page \/two\./u);
 }
 

@@ -1,7 +1,7 @@
 // The effects of the lockdown state machine, performed on the packet filter, the USB tree and the
 // record. [LCK-10] [LCK-11]
 import { randomBytes } from "node:crypto";
-import { asFault, type Fault } from "../../hal/fault.ts";
+import { asFault, type Fault, type FaultCode } from "../../hal/fault.ts";
 import type { Clock, UsbState } from "../../hal/ports.ts";
 import { applyPlan, applyUsb, type Executors, shutBy, undoneBy } from "./apply.ts";
 import { type Plan, planHash, type Policy } from "./format/index.ts";
@@ -32,6 +32,12 @@ export interface Effects {
    */
   restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined>;
   inForce(): Plan | undefined;
+  /**
+   * [ID-72] From the next apply on, every policy counts in mode "shut" as long as there is a
+   * reason. What is in force does not change by this call.
+   */
+  hold(reason: FaultCode | undefined): void;
+  held(): FaultCode | undefined;
   /** The USB tree when it was last put as planned, or found so. */
   usb(): UsbState;
   /** The first failure since {@link clearFailure}. */
@@ -65,12 +71,14 @@ class LockdownEffects implements Effects {
   #plan: Plan | undefined;
   #usb: UsbState = NO_FACTS.usb;
   #failure: Fault | undefined;
+  #held: FaultCode | undefined;
 
-  constructor(ports: LockdownPorts, { base }: LockdownSettings, onTimer: (event: Event) => void) {
+  constructor(ports: LockdownPorts, { base, held }: LockdownSettings, onTimer: (event: Event) => void) {
     this.#ports = ports;
     this.#switch = createTrialSwitch(ports);
     this.#executors = { firewall: ports.firewall, usb: this.#switch.usb };
     this.#base = base;
+    this.#held = held;
     this.#deadline = createTimer(ports.clock, onTimer);
     this.#retry = createTimer(ports.clock, onTimer);
   }
@@ -123,6 +131,14 @@ class LockdownEffects implements Effects {
     return this.#plan;
   }
 
+  hold(reason: FaultCode | undefined): void {
+    this.#held = reason;
+  }
+
+  held(): FaultCode | undefined {
+    return this.#held;
+  }
+
   usb(): UsbState {
     return this.#usb;
   }
@@ -145,7 +161,8 @@ class LockdownEffects implements Effects {
   }
 
   async #planOf(accepted: Accepted | undefined): Promise<Plan> {
-    return planLockdown(accepted === undefined ? this.#base : accepted.policy, await this.#readFacts());
+    const policy = accepted === undefined ? this.#base : accepted.policy;
+    return planLockdown(this.#held === undefined ? policy : closed(policy), await this.#readFacts());
   }
 
   async #apply(plan: Plan): Promise<void> {
@@ -228,6 +245,14 @@ class LockdownEffects implements Effects {
       return fault;
     }
   }
+}
+
+/**
+ * [ID-72] The same policy with its doors shut: its links, uplink devices and serial lines stay, and
+ * with them the console and the way to the hub. [LCK-1] [LCK-31]
+ */
+function closed(policy: Policy | undefined): Policy | undefined {
+  return policy === undefined ? undefined : { ...policy, mode: "shut" };
 }
 
 interface Timer {

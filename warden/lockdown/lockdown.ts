@@ -1,6 +1,6 @@
 // The lockdown of a machine: it settles the state that a start finds, tries a proposed policy, and
 // reverts one that nobody confirms. It needs no agent for any of this. [LCK-10] [LCK-11] [LCK-12]
-import { asFault, Fault } from "../../hal/fault.ts";
+import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import { createPriorityMutex } from "../../hal/mutex.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
 import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
@@ -48,6 +48,12 @@ export interface Lockdown {
    * from time to time.
    */
   recheck(): Promise<void>;
+  /**
+   * [ID-72] Shuts the doors for `reason`, or opens them again as the confirmed policy says when
+   * there is none. A policy on trial is reverted, and none is tried meanwhile. Resolves when that
+   * is in force, or everything is shut.
+   */
+  hold(reason: FaultCode | undefined): Promise<void>;
   /** Reverts an unconfirmed policy. A confirmed policy stays in force when the program ends. */
   stop(): Promise<void>;
 }
@@ -69,7 +75,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   /** What was in force before the last trial. A start ends every trial, so memory is enough. */
   const earlier: { plan: Plan | undefined } = { plan: undefined };
   return {
-    status: () => statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()),
+    status: () => ({ ...statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()), held: effects.held() }),
     inForce: () => effects.inForce(),
     unread: () => unreadPolicy(driver.state().previous),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
@@ -85,6 +91,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
     confirm: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
     revert: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
     recheck: () => mutex.runFirst(() => recheck(driver, effects, ports.clock.monotonicMs())),
+    hold: (reason) => mutex.runFirst(() => hold(driver, effects, ports.clock.monotonicMs(), reason)),
     stop: () =>
       mutex.runFirst(async () => {
         await driver.handle({ kind: "withdrawn", reason: "stopped" });
@@ -150,6 +157,12 @@ async function propose(
 ): Promise<PolicyTrial> {
   const policy = parsePolicy(bytes);
   const state = driver.state();
+  const held = effects.held();
+  if (held !== undefined)
+    throw new Fault(
+      "lockdown.busy",
+      `propose a policy: the doors are shut until the fault ${held} is over; no policy is tried before`,
+    );
   if (state.at !== "settled" && state.at !== "shut")
     throw new Fault(
       "lockdown.busy",
@@ -212,4 +225,11 @@ async function recheck(driver: Driver, effects: Effects, nowMs: number): Promise
   const fault = await effects.restore(state.at === "pending" ? state.offer.plan : state.previous);
   if (fault !== undefined)
     await driver.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "retry" });
+}
+
+async function hold(driver: Driver, effects: Effects, nowMs: number, reason: FaultCode | undefined): Promise<void> {
+  if (effects.held() === reason) return;
+  effects.hold(reason);
+  if (reason !== undefined && driver.state().at === "pending") return await driver.handle({ kind: "withdrawn", reason });
+  await recheck(driver, effects, nowMs);
 }

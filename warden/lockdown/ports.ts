@@ -1,5 +1,5 @@
 // What the lockdown needs from the warden and the machine.
-import type { Fault } from "../../hal/fault.ts";
+import type { Fault, FaultCode } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock, DeadManSwitch, DurableFiles } from "../../hal/ports.ts";
 import type { Executors } from "./apply.ts";
@@ -29,4 +29,6 @@ export interface LockdownSettings {
    * trusted: then everything is shut except the way to the hub.
    */
   readonly base: Policy | undefined;
+  /** [ID-72] Why the doors are shut from the start on. Undefined: they are as the policy says. */
+  readonly held?: FaultCode | undefined;
 }

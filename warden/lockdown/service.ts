@@ -1,6 +1,6 @@
 // The lockdown as a service of the warden: opened on this machine, watched, reported, and open to
 // the agent's requests.
-import { asFault, Fault } from "../../hal/fault.ts";
+import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { Clock, DeadManSwitch, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
@@ -37,6 +37,8 @@ export interface LockdownOptions {
   readonly hubEndpoints: readonly HubEndpoint[];
   /** The image's policy; undefined when it cannot be read. */
   readonly base: Uint8Array | undefined;
+  /** [ID-72] Why the doors are shut from the start on. */
+  readonly held?: FaultCode | undefined;
   /** Whether the wall clock may judge an order's time. */
   readonly clockTrusted: () => boolean;
   readonly policy: () => SignedPolicy | undefined;
@@ -60,6 +62,8 @@ export interface LockdownService {
    * force is tried again, and the trial of a system has an end of its own.
    */
   healthy(this: void): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
+  /** [ID-72] As {@link Lockdown.hold}. */
+  hold(this: void, reason: FaultCode | undefined): Promise<void>;
   /** Reverts an unconfirmed policy. A confirmed policy stays in force. */
   stop(this: void): Promise<void>;
   troubles(this: void): readonly Fault[];
@@ -88,7 +92,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
       audit: trail.audit,
       report: reports.report,
     },
-    { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base },
+    { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base, held: options.held },
   );
   const unread = lockdown.unread();
   if (unread !== undefined) reports.report(unread);
@@ -106,6 +110,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     trial: () => lockdown.status().trial,
     confirm: (order) => lockdown.confirm(order),
     revert: (order) => lockdown.revert(order),
+    hold: (reason) => lockdown.hold(reason),
     healthy: () => healthOf(lockdown, reports.recent().at(-1)),
     stop: async () => {
       ending.abort();
@@ -134,7 +139,9 @@ function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
 }
 
 function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<LockdownService["healthy"]> {
-  const { at, counter } = lockdown.status();
+  const { at, counter, held } = lockdown.status();
+  // a system that does not find its own chip may lack the driver: it is not kept [ID-72]
+  if (held !== undefined) return { verdict: "waiting", detail: `the doors are shut: ${held}` };
   const unread = lockdown.unread();
   if (unread !== undefined && at === "confirmed") return { verdict: "waiting", detail: clip(unread.message, 256) };
   switch (at) {

@@ -1,4 +1,5 @@
 // The lockdown's status, as status pages and operators see it.
+import type { FaultCode } from "../../hal/fault.ts";
 import { type Plan, planHash } from "./format/index.ts";
 import type { State } from "./machine.ts";
 import type { Reverted } from "./record.ts";
@@ -19,9 +20,11 @@ export interface LockdownStatus {
   readonly trial: PolicyTrial | undefined;
   /** The last policy that was tried and not kept. */
   readonly reverted: Reverted | undefined;
+  /** [ID-72] Why the doors are shut though a policy is in force; undefined when they are not. */
+  readonly held?: FaultCode | undefined;
 }
 
-export function statusOf(state: State, plan: Plan | undefined, monotonicMs: number): LockdownStatus {
+export function statusOf(state: State, plan: Plan | undefined, monotonicMs: number): Omit<LockdownStatus, "held"> {
   const counter = state.previous?.counter;
   const known = { counter, planHash: plan === undefined ? undefined : planHash(plan), trial: undefined, reverted: undefined };
   switch (state.at) {

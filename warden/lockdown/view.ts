@@ -11,13 +11,14 @@ const LINE_CHARACTERS_MAX = 512;
 
 /** @param unenforced what this machine cannot enforce, as texts for people. */
 export function stateView(status: LockdownStatus, unenforced: readonly string[]): LockdownState {
-  const { at, counter, planHash, trial, reverted } = status;
+  const { at, counter, planHash, trial, reverted, held } = status;
   return {
     at,
     ...(counter === undefined ? {} : { counter }),
     ...(planHash === undefined ? {} : { planHash }),
     ...(trial === undefined ? {} : { trial: trialView(trial) }),
     ...(reverted === undefined ? {} : { reverted: { planHash: reverted.planHash, reason: reverted.reason } }),
+    ...(held === undefined ? {} : { held }),
     ...(unenforced.length === 0 ? {} : { unenforced: [...unenforced] }),
   };
 }

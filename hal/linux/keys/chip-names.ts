@@ -1,11 +1,14 @@
 // Which TPM this is: the Names of its storage root and its endorsement key. They tell a cleared
 // chip from another chip, and both from a damaged file. [ID-47]
+import type { ChipReading } from "../../chip.ts";
 import { Fault } from "../../fault.ts";
 import type { Chip } from "../../format/identity.ts";
 import {
   createPrimary,
   ENDORSEMENT_TEMPLATE,
+  FIRST_HANDLE,
   HANDLE,
+  handlesFrom,
   ownership,
   PERSISTENT,
   readPublicOf,
@@ -13,6 +16,9 @@ import {
   type PublicArea,
   type Tpm,
 } from "../tpm2/index.ts";
+
+/** Persistent keys that are read at most; no chip has room for so many. */
+const HANDLES_READ_MAX = 64;
 
 /**
  * The Name of the endorsement key of P-256: the persistent one, else the one that the seed of the
@@ -58,6 +64,21 @@ export async function strangerTo(born: Chip, tpm: Tpm, handles: readonly number[
       ? "the TPM is the device's own and was cleared, so the key in it is gone; an operator has to decide on a new key"
       : "the TPM was cleared, or it is another one (its endorsement key cannot be compared); put the device's own TPM back, or have an operator decide on a new key",
   );
+}
+
+/**
+ * What the chip shows of itself to whoever asks. Any persistent key may be the one that holds the
+ * device's, since the configuration may name another parent than the storage root.
+ * @throws Fault `tpm.*`.
+ */
+export async function readChip(tpm: Tpm): Promise<ChipReading> {
+  const { hasOwnerPassword, hasEndorsementPassword } = await ownership(tpm);
+  const handles = (await handlesFrom(tpm, FIRST_HANDLE.persistent)).slice(0, HANDLES_READ_MAX);
+  return {
+    roots: await storageNames(tpm, handles),
+    isComplete: !hasOwnerPassword && !hasEndorsementPassword,
+    endorsement: await endorsementName(tpm),
+  };
 }
 
 /** Of the keys that may hold the device's: those that can be had without a password. */

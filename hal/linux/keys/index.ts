@@ -1,4 +1,5 @@
 // The stores of the device key (in the TPM, sealed by it, in a file) and the choice between them.
+export { linuxChipReader } from "./chip-reader.ts";
 export { type ChosenStore, chooseKeyStore, type KeyStores, type WantedStore } from "./choose.ts";
 export { createFileKeyStore, KEY_BYTES_MAX } from "./file.ts";
 export type { WantedParent } from "./parent.ts";

@@ -13,6 +13,7 @@ test("commands and options, in any order", async (t) => {
   t.same(parse("status"), { command: "status", socket: DEFAULT_SOCKET, json: false });
   t.same(parse("--socket /run/x --json status"), { command: "status", socket: "/run/x", json: true });
   t.same(parse("status --socket=/run/x --json"), { command: "status", socket: "/run/x", json: true });
+  t.same(parse("identity show --json"), { command: "identity show", socket: DEFAULT_SOCKET, json: true });
   t.same(parse("audit tail"), { command: "audit tail", socket: DEFAULT_SOCKET, json: false, count: undefined });
   t.match(parse("audit tail -n 256"), { count: 256 });
   t.same(parse(`audit verify /d --key ${KEY} --witness ${WITNESS} --checkpoint a --checkpoint b --epoch 0`), {
@@ -57,6 +58,8 @@ test("a wrong command line is a usage fault that says what was expected", async 
     ["stauts", /no command "stauts"/],
     ["status now", /no command "status now"/],
     ["audit", /no command "audit"/],
+    ["identity", /no command "identity"/],
+    ["identity show --count 3", /--count/],
     ["audit tail 5", /no command "audit tail 5"/],
     ["audit tail -n 0", /-n takes a whole number from 1 to 256, got "0"/],
     ["audit tail -n 257", /from 1 to 256/],

@@ -6,7 +6,7 @@ import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import { openOrder } from "../../../warden/orders/format/index.ts";
 import { recordOf } from "../../lab/worlds/operations.ts";
 import { operator } from "../../lab/worlds/orders.ts";
-import { CONNECTED } from "../../lab/worlds/device-status.ts";
+import { CONNECTED, IDENTITY } from "../../lab/worlds/device-status.ts";
 import { smallTrail } from "../../lab/worlds/trail.ts";
 
 async function run(
@@ -56,6 +56,25 @@ test("[OPS-6] status makes one request and prints the screen; --json prints all 
   t.match(text.out, "sallyport-agent/0.1.0: CONNECTED");
   const json = await run("status --json", gives(CONNECTED));
   t.same(JSON.parse(json.out), CONNECTED);
+});
+
+test("[ID-74] identity show prints the view or its JSON; a key that cannot be used, or a silent warden, is exit code 1", async (t) => {
+  const healthy = await run("identity show", gives(IDENTITY));
+  t.equal(healthy.code, 0);
+  t.match(healthy.asked, [{ request: { operation: "identity.show", args: {} } }]);
+  t.match(healthy.out, /^key {5}in the TPM$/mu);
+  t.same(JSON.parse((await run("--json identity show", gives(IDENTITY))).out), IDENTITY);
+  const { key: _key, ...unusable } = IDENTITY;
+  const missing = { ...unusable, keyFault: { code: "key.tpm-missing", message: "TPM missing" }, held: "key.tpm-missing" };
+  const broken = await run("identity show --json", gives(missing));
+  t.equal(broken.code, 1);
+  t.same(JSON.parse(broken.out), missing, "and it is printed all the same");
+  const silent = await run("identity show", gives({ ...IDENTITY, unknown: ["birth record: no warden"] }));
+  t.equal(silent.code, 1);
+  t.match(silent.out, "unknown birth record: no warden\n");
+  const hostile = await run("identity show", gives({ ...IDENTITY, key: { ...IDENTITY.key, fingerprint: "sha256:\u001b[2J" } }));
+  t.match([hostile.code, hostile.out], [1, ""], "a captured agent's answer is checked");
+  t.match(hostile.err, /protocol\.invalid/u);
 });
 
 test("audit tail prints one line for each record, marks unset clocks, and prints no control characters", async (t) => {

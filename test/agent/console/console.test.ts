@@ -142,3 +142,27 @@ test("a programming error is not mistaken for a bad line: it ends the console", 
   });
   await t.rejects(console.stop(), { message: "programming error" });
 });
+
+test("[ID-73] an alarm is printed on the cable without a key, once, after a session that it came up in, and on every banner until it is over", async (t) => {
+  const cable = fakeSerialCable();
+  const { console, entries } = start([cable]);
+  const far = await cable.host.open();
+  const read = reader(far);
+  await read("Enter\r\n");
+  console.alarm("TPM missing");
+  const line = 'gw-0042: ATTENTION: TPM missing; "status" says more\r\n';
+  t.equal(await read("more\r\n"), `\r\n${line}`);
+  t.same(entries, [], "and that is no session");
+  console.alarm("TPM missing");
+  await far.write(Buffer.from("\r"));
+  const banner = await read("gw-0042> ");
+  t.equal(banner.split(line).length, 2, "the banner has it, and the same words came once only");
+  console.alarm("not this board");
+  await far.write(Buffer.from("logout\r"));
+  const after = await read("more\r\n");
+  t.match(after, /session closed\. Press Enter for a new one\.\r\n\r\ngw-0042: ATTENTION: not this board/u);
+  console.alarm(undefined);
+  await far.write(Buffer.from("\r"));
+  t.notMatch(await read("gw-0042> "), /ATTENTION/u);
+  await console.stop();
+});

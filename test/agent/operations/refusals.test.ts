@@ -91,7 +91,7 @@ test("[OPS-4] an operation that is not in the table is refused input", async (t)
   const { operations, entries } = watchedOperations();
   for (const operation of ["reboot", "constructor", "__proto__", "valueOf"])
     t.match(await operations.perform(ROOT, { v: 1, id: "1", operation }), {
-      fault: { code: "operation.unknown", message: /there are status, audit.tail/ },
+      fault: { code: "operation.unknown", message: /there are status, identity\.show, audit\.tail/ },
     });
   t.same(
     entries.map(({ event }) => event),

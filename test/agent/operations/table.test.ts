@@ -51,6 +51,7 @@ test("[OPS-4] the whole table is pinned, so that a new operation or a wider righ
   );
   t.same(rights, [
     "status reads: guest viewer technician maintainer security-admin auditor owner",
+    "identity.show reads: viewer technician maintainer security-admin auditor owner",
     "audit.tail reads: technician maintainer security-admin auditor owner",
     "update.status reads: viewer technician maintainer security-admin auditor owner",
     "update.approve changes: viewer technician maintainer security-admin owner",

@@ -198,6 +198,8 @@ function hostileStatus(text: string, troubles: string[]): DeviceStatus {
     program: text,
     ...(device && { device: { ...device, model: text } }),
     ...(key && { key: { ...key, note: text } }),
+    tpm: { present: true, ownership: "unknown", clear: "possible", lockedOut: true, escrowed: false },
+    auditKey: `sha256:${"7a".repeat(32)}`,
     ...(certificate && { certificate: { ...certificate, serial: text, issuer: text } }),
     enrolment: { state: "retrying", lastFault },
     tunnel: { ...tunnel, state: "waiting", hub: text, peer: text, tls: text, cipher: text, group: text, lastFault },
@@ -220,8 +222,10 @@ test("[CON-11] every status is printable ASCII on one screen, under 2,048 bytes 
   );
 });
 
-test("troubles that do not fit are counted, and all of them when no line is left", async (t) => {
-  t.match(renderStatus(hostileStatus("x", ["a.b: 1", "a.b: 2"])), /\ntrouble 2 of them: see status --json\n$/u);
+test("troubles that do not fit are counted, and the details of certificate and tunnel give way to them", async (t) => {
+  const full = renderStatus(hostileStatus("x", ["a.b: 1", "a.b: 2", "a.b: 3"]));
+  t.match(full, /\ntrouble a\.b: 1\n        and 2 more: see status --json\n$/u);
+  t.notMatch(full, /issuer|MQTT/u);
   const text = renderStatus({ ...CONNECTED, troubles: Array.from({ length: 32 }, (_, n) => `audit.full: number ${n}`) });
   t.match(text, "trouble audit.full: number 0\n");
   t.match(text, /        and 2\d more: see status --json\n$/u);

@@ -162,6 +162,33 @@ test("[ID-26] the warden's own line with the fingerprint of its audit key is sho
   t.equal(run("show-audit-key").status, 1, "without the line nothing is said");
 });
 
+test("[ID-73] what the warden says of the TPM is shown on the console before any byte of the agent, in words of the script", async (t) => {
+  const { root } = await machine(t, "sallyport.slot=a", {});
+  // A pipe, because a line, unlike a file, keeps what was written to it before.
+  const said = (): string =>
+    spawnSync("/bin/sh", ["-c", '/bin/sh "$1" | cat', "sh", `${UNITS}/usr/lib/sallyport/show-audit-key`], {
+      env: { PATH: `${root}/bin:/usr/bin:/bin`, SALLYPORT_ROOT: root, SALLYPORT_CONSOLE: "/dev/stdout" },
+      encoding: "utf8",
+    }).stdout;
+  await mkdir(join(root, "bin"));
+  const key = `audit key of "GW-1": sha256:${"7a".repeat(32)}`;
+  for (const [codes, words] of [
+    [["key.tpm-unavailable", "key.tpm-missing"], "TPM missing"],
+    [["key.not-this-board"], "not this board: the TPM is not the device's own"],
+    [["key.tpm-cleared"], "TPM cleared"],
+    [["key.tpm-unavailable"], "not known yet whether the device's TPM is here"],
+    [["tpm.busy"], undefined],
+  ] as const) {
+    const lines = [
+      ...codes.map((code) => `sallyport-warden: trouble: ${code}: \u001b[31m "$(reboot)"`),
+      `sallyport-warden: ${key}`,
+    ];
+    await writeFile(join(root, "bin/lines"), `${lines.join("\n")}\n`);
+    await writeFile(join(root, "bin/journalctl"), `#!/bin/sh\ncat ${root}/bin/lines\n`, { mode: 0o755 });
+    t.equal(said(), `${words === undefined ? "" : `\r\nsallyport: ${words}\r\n`}\r\nsallyport: ${key}\r\n`);
+  }
+});
+
 test("when the system cannot be started, up to three failed units are reported with reason and last line", async (t) => {
   const { root } = await machine(t, "sallyport.slot=a", {});
   // A pipe, because a line, unlike a file, keeps what was written to it before.

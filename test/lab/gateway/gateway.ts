@@ -26,6 +26,13 @@ export interface GatewayOptions extends Partial<Hardware> {
   readonly heard?: (line: "serial" | "log", bytes: Buffer) => void;
 }
 
+/** The board that the disk of a gateway is in. */
+export interface Board {
+  /** Each name is a chip of its own, new and empty at its first power-on; "none" for no TPM. */
+  readonly tpm?: "own" | "none" | "other";
+  readonly serialNumber?: string;
+}
+
 /**
  * Once the disk is broken, every method that waits throws the first fault of its server, and so do
  * `powerOn`, `cut` and `stop`.
@@ -34,8 +41,9 @@ export interface Gateway {
   /**
    * Resolves when the machine begins to run.
    * @param plugged what is in its USB ports at that moment.
+   * @param board that the disk is in this time; its own when left out.
    */
-  powerOn(plugged?: readonly UsbDevice[]): Promise<void>;
+  powerOn(plugged?: readonly UsbDevice[], board?: Board): Promise<void>;
   /**
    * Cuts the power at once, before the first await. What the disk had not flushed is lost as `loss`
    * says; all of it when left out.
@@ -170,12 +178,12 @@ class EmulatedGateway implements Gateway {
     return this.#nbd.broken;
   }
 
-  async powerOn(plugged: readonly UsbDevice[] = []): Promise<void> {
+  async powerOn(plugged: readonly UsbDevice[] = [], board: Board = {}): Promise<void> {
     assert(this.#running === undefined, "the gateway is off");
     this.#expectWhole();
     this.#cycles += 1;
     await using started = new AsyncDisposableStack();
-    const { qmp } = await this.#start(started, plugged);
+    const { qmp } = await this.#start(started, plugged, board);
     this.#expectWhole(); // QEMU reads from the disk before the machine runs.
     for (const each of [this.#serial, this.#log]) each.mark(`power on ${this.#cycles}`);
     await qmp.execute("cont");
@@ -262,21 +270,23 @@ class EmulatedGateway implements Gateway {
   }
 
   /** Starts QEMU, which waits for `cont`. @param started ends what was started. */
-  async #start(started: AsyncDisposableStack, plugged: readonly UsbDevice[]): Promise<Running> {
+  async #start(started: AsyncDisposableStack, plugged: readonly UsbDevice[], board: Board): Promise<Running> {
     const sockets = {
       serial: this.#at(`serial-${this.#cycles}`),
       log: this.#at(`log-${this.#cycles}`),
       monitor: this.#at(`monitor-${this.#cycles}`),
     };
-    const tpm = this.#options.tpm === false ? undefined : this.#at("tpm");
+    const { tpm: which = this.#options.tpm === false ? "none" : "own", ...changed } = board;
+    const tpm = which === "none" ? undefined : this.#at("tpm");
     using listening = new DisposableStack();
     const listen = async (path: string): Promise<Awaited> =>
       listening.adopt(await awaitConnection(path), (opened) => opened.close());
     const [serial, log, monitor] = [await listen(sockets.serial), await listen(sockets.log), await listen(sockets.monitor)];
-    const chip = tpm === undefined ? undefined : await powerTpm(this.tpmDirectory, tpm);
+    const chip =
+      tpm === undefined ? undefined : await powerTpm(which === "own" ? this.tpmDirectory : this.#at("other-chip"), tpm);
     started.defer(async () => void (await chip?.stop()));
     const attached = { ...sockets, disk: this.#nbd.socketPath, variables: this.#at("variables.fd"), tpm, plugged };
-    const qemu = startWithUs("qemu-system-x86_64", qemuArguments(this.#hardware, attached));
+    const qemu = startWithUs("qemu-system-x86_64", qemuArguments({ ...this.#hardware, ...changed }, attached));
     started.defer(async () => void (await qemu.stop("SIGKILL")));
     const connected = Promise.all([serial.socket, log.socket, monitor.socket]);
     const [console, kernel, control] = await withinStart(qemu, connected);

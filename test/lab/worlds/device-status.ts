@@ -1,6 +1,6 @@
 // Examples of the device status, for tests of what shows it.
 import * as v from "valibot";
-import { type DeviceStatus, deviceStatusSchema } from "../../../agent/status/format.ts";
+import { type DeviceStatus, deviceStatusSchema, type IdentityView, identityViewSchema } from "../../../agent/status/format.ts";
 import type { DeviceStatusInputs } from "../../../agent/status/compose.ts";
 
 const FINGERPRINT = `sha256:${"5e".repeat(32)}`;
@@ -80,3 +80,32 @@ export const BLANK_PARTS: DeviceStatusInputs = {
   },
   faults: [],
 };
+
+/** The identity of {@link CONNECTED}, with the chip that it was born on. */
+export const IDENTITY: IdentityView = v.parse(identityViewSchema, {
+  v: 1,
+  at: CONNECTED.at,
+  device: { ...CONNECTED.device, boardSerial: "SN-0042-A" },
+  key: CONNECTED.key,
+  birth: {
+    v: 2,
+    id: "gw-0042",
+    source: "serial",
+    protection: "tpm",
+    keyFingerprint: FINGERPRINT,
+    chip: { storage: `000b${"51".repeat(32)}`, endorsement: `000b${"e4".repeat(32)}` },
+  },
+  tpm: {
+    present: true,
+    ownership: "ours",
+    clear: "forbidden",
+    lockedOut: false,
+    escrowed: true,
+    endorsement: `000b${"e4".repeat(32)}`,
+    storage: `000b${"51".repeat(32)}`,
+  },
+  certificate: CONNECTED.certificate,
+  enrolment: CONNECTED.enrolment,
+  auditKey: `sha256:${"7a".repeat(32)}`,
+  unknown: [],
+});

@@ -1,7 +1,7 @@
 // Policies and machines for tests of lockdown.
 import { generateKeyPairSync } from "node:crypto";
 import * as v from "valibot";
-import { Fault } from "../../../hal/fault.ts";
+import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import type { UsbDevice, UsbState } from "../../../hal/ports.ts";
 import { parsePolicy, type Policy } from "../../../warden/lockdown/format/index.ts";
@@ -91,8 +91,8 @@ export interface LockdownRig {
   /** The state of the machine; undefined when it cannot be read. */
   machine: MachineFacts | undefined;
   clockTrusted: boolean;
-  /** Starts the warden on this machine. `change` replaces ports. */
-  open(change?: Partial<LockdownPorts>): Promise<Lockdown>;
+  /** Starts the warden on this machine. `change` replaces ports; `held` says why doors are shut. */
+  open(change?: Partial<LockdownPorts>, held?: FaultCode): Promise<Lockdown>;
 }
 
 /**
@@ -117,7 +117,7 @@ export function lockdownRig(
     faults: [],
     machine: labSnapshot(),
     clockTrusted: true,
-    open: async (change = {}) =>
+    open: async (change = {}, held) =>
       await openLockdown(
         {
           firewall: rig.firewall,
@@ -134,7 +134,7 @@ export function lockdownRig(
           report: (fault) => void rig.faults.push(fault),
           ...change,
         },
-        { deviceId: DEVICE_ID, base: base ?? undefined },
+        { deviceId: DEVICE_ID, base: base ?? undefined, held },
       ),
   };
   return rig;

@@ -7,7 +7,7 @@ import { type DeviceId, deviceIdSchema } from "../../../hal/format/identity.ts";
 import { linuxClock } from "../../../hal/linux/index.ts";
 import type { Clock } from "../../../hal/ports.ts";
 import { type AuditEntry, type AuditRecord, auditRecord } from "../../../warden/audit/format/index.ts";
-import { CONNECTED } from "./device-status.ts";
+import { CONNECTED, IDENTITY } from "./device-status.ts";
 
 export const ROOT: Caller = { channel: "local", socket: "root" };
 export const CONSOLE: Caller = { channel: "console" };
@@ -42,6 +42,7 @@ export const NO_WARDEN: Pick<HandlerPorts, "warden" | "deviceId" | "onKeyUpgrade
 
 export const HANDLERS: OperationHandlers = {
   status: async () => CONNECTED,
+  "identity.show": async () => IDENTITY,
   "audit.tail": async ({ count }) => ({
     head: { size: 3, witnessedSize: 1, dropped: 0 },
     records: [0, 1, 2].slice(-count).map((seq) => recordOf(seq)),

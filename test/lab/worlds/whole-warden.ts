@@ -2,8 +2,9 @@
 // clock that a test moves.
 import * as v from "valibot";
 import { createDamageLog } from "../../../hal/damaged-files.ts";
+import type { ChipReader } from "../../../hal/chip.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { AppendFiles, DurableFiles, NetworkFacts } from "../../../hal/ports.ts";
+import type { AppendFiles, DurableFiles, NetworkFacts, TpmChip } from "../../../hal/ports.ts";
 import { type AuditRecord, decodeAuditRecord, readSegment } from "../../../warden/audit/format/index.ts";
 import type { AuditLimits } from "../../../warden/audit/index.ts";
 import { wardenAnswerSchema } from "../../../warden/protocol/format.ts";
@@ -42,6 +43,10 @@ export interface WholeWarden {
   /** Lines of the journal. */
   readonly journal: string[];
   network: NetworkFacts;
+  /** The TPM; undefined where the configuration names none. */
+  chip: ChipReader | undefined;
+  /** The same TPM for its owner. */
+  tpm: TpmChip | undefined;
   /** Starts the warden on `files`, as after a power-on. The one before must be stopped. */
   start(files: WardenFiles, audit?: Partial<AuditLimits>): Promise<RunningWarden>;
 }
@@ -112,6 +117,8 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     hub: { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") },
     dropped: new Map(),
     journal: [],
+    chip: undefined,
+    tpm: undefined,
     network: {
       links: [{ name: "eth0", usb: undefined, dhcp4: false, dhcp6: false }],
       routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
@@ -200,6 +207,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         deadManSwitch: undefined,
         heartbeat: () => undefined,
         usb,
+        chip: world.chip,
         network: { read: async () => world.network },
         slots: { running: async () => "a" },
         boot: {
@@ -213,6 +221,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         uptimeMs: async () => clock.monotonicMs(),
         bootId: async () => BOOT_ID,
       },
+      tpm: world.tpm,
       say: (line) => void journal.push(line),
       damage: createDamageLog((fault) => void journal.push(`trouble: ${fault.code}: ${fault.message}`)),
     },
@@ -237,6 +246,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         checks: ["agent"],
         trialMs: 60_000,
       },
+      tpmOwnership: "take",
       troubles: [],
     },
   );

@@ -34,8 +34,10 @@ const KEY_UPGRADE = "warden/identity/upgrade.ts";
 const ORDERS = "warden/orders/orders.ts";
 const TARGETS = "warden/targets/trail.ts";
 const LOCKDOWN = "warden/lockdown/trail.ts";
+const CHIP = "warden/chip/guard.ts";
 const UPDATE = "warden/update/trail.ts";
 const WARDEN = "warden/warden.ts";
+const TPM = "warden/tpm/trail.ts";
 const LOG = "warden/audit/log.ts";
 const PENDING = "warden/audit/pending-events.ts";
 
@@ -74,6 +76,8 @@ const PACES = {
     bound: /takenAtMs \+ HUB_TIME_PERIOD_MS/u,
   },
   "identity.read": start,
+  "chip.lost": { by: "plug", in: CHIP, bound: /#record = createRateLimitedRecorder/u },
+  "chip.found": { by: "plug", in: CHIP, bound: /#record = createRateLimitedRecorder/u },
   "birth.recorded": { by: "agent", in: "warden/identity/birth-marker.ts", bound: /told\.has\(keyFingerprint\)/u },
   "birth.replaced": { by: "agent", in: "warden/identity/birth-marker.ts", bound: /told\.has\(keyFingerprint\)/u },
   "key.upgrade-ordered": { by: "signed", in: KEY_UPGRADE, bound: /planHash !== upgradePlanHash\(plan\)/u },
@@ -88,6 +92,10 @@ const PACES = {
   "update.failed": begun,
   "system.rebooting": { by: "signed", in: "warden/update/reboot.ts", bound: /before === undefined/u },
   "state.damaged": { by: "start", in: WARDEN, at: "hal/damaged-files.ts", bound: /REMEMBERED_MAX/u },
+  "tpm.owned": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.owner-changed": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.lockout": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.released": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "config.loaded": start,
   "roster.accepted": { by: "signed", in: TARGETS, at: "warden/targets/targets.ts", bound: /rosterAccepted/u },
   "lockdown.enforced": { by: "network", in: LOCKDOWN, bound: /enforced = paced\(\)/u },

@@ -1,5 +1,6 @@
 // The lockdown as the warden reports it: state, view and preview of a policy. [LCK-10]
 import * as v from "valibot";
+import { FAULT_CODES } from "../../../hal/fault.ts";
 import { countSchema, shortTextSchema } from "../../../hal/format/fields.ts";
 import { nonceSchema } from "../../../ota/format/time.ts";
 import { planHashSchema } from "../../orders/format/index.ts";
@@ -25,6 +26,8 @@ export const lockdownStateSchema = v.strictObject({
   trial: v.optional(lockdownTrialSchema),
   /** The last policy that was tried and not kept. */
   reverted: v.optional(v.strictObject({ planHash: planHashSchema, reason: shortTextSchema })),
+  /** [ID-72] The code of the fault for which the doors are shut, whatever the policy opens. */
+  held: v.optional(v.picklist(FAULT_CODES)),
   /** What this machine cannot enforce, as texts for people. */
   unenforced: v.optional(v.pipe(v.array(shortTextSchema), v.maxLength(8))),
 });

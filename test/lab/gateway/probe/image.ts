@@ -68,7 +68,7 @@ async function keyOf({ tools }: Base, programs: readonly OutputFile[]): Promise<
 
 function bundle(): Promise<readonly OutputFile[]> {
   return build({
-    entryPoints: ["audit", "durable", "look", "usb"].map((name) => join(HERE, `${name}-child.ts`)),
+    entryPoints: ["audit", "durable", "look", "tpm", "usb"].map((name) => join(HERE, `${name}-child.ts`)),
     outdir: "/",
     outExtension: { ".js": ".mjs" },
     bundle: true,

@@ -1,0 +1,41 @@
+// Rows that the status and the view of the identity share. Pure, ASCII. [CON-11]
+import type { DeviceStatus } from "./format.ts";
+import { row } from "./rows.ts";
+import { serialText } from "./serial-text.ts";
+import { distance, minute } from "./units.ts";
+
+export const SOURCES = {
+  commissioned: "given at commissioning",
+  serial: "board serial",
+  mac: "built-in MAC",
+  hash: "hash of the board serial or MAC",
+} as const;
+
+const ENROLMENTS = {
+  "waiting-for-approval": "waiting for the operator to approve this id and key fingerprint",
+  retrying: "trying again",
+  denied: "DENIED by the hub",
+} as const;
+
+/** None for a device that is enrolled, or has not begun. */
+export function enrolmentRows(enrolment: DeviceStatus["enrolment"]): string[] {
+  if (enrolment === undefined || enrolment.state === "done") return [];
+  const { state, lastFault } = enrolment;
+  return [
+    row("enrol", ENROLMENTS[state]),
+    ...(lastFault === undefined ? [] : [row("", `${lastFault.code}: ${lastFault.message}`)]),
+  ];
+}
+
+/** @param at the moment of the status, RFC 3339. */
+export function certificateRows(certificate: DeviceStatus["certificate"], at: string): string[] {
+  if (certificate === undefined) return [row("cert", "none yet")];
+  const { state, notAfter, renewAt, serial, issuer } = certificate;
+  const nowMs = Date.parse(at);
+  const end = `${state === "expired" ? "EXPIRED" : "valid until"} ${minute(notAfter)} (${distance(Date.parse(notAfter), nowMs)})`;
+  const renewal = state === "fresh" && renewAt !== undefined ? `renewed ${distance(Date.parse(renewAt), nowMs)}` : state;
+  return [
+    row("cert", end, state === "expired" ? undefined : renewal),
+    row("", `serial ${serialText(serial, 40)}`, `issuer ${issuer}`),
+  ];
+}
