@@ -265,6 +265,7 @@ class DeviceIdentityManager implements IdentityManager {
     onCertificate();
     let need = await this.#attempt(() => renewal.begin());
     let isLost = need.need === "enrol-again";
+    this.#events.put("check"); // an upgrade may be under way, or be possible
     // A new key that the hub may have accepted is tried before the old one enrols again.
     while ((!isLost || this.#upgrader?.isProving() === true) && !this.#isSwitched && !signal.aborted) {
       if (need.need === "connect-with-next")
