@@ -2,6 +2,7 @@
 // who can refuse it.
 import { test, type Test } from "tap";
 import { checkStored, createCertificateStore } from "../../../provisioning/certificate/index.ts";
+import { PROVE_MS } from "../../../provisioning/upgrade/limits.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { upgradeKeyPool, type UpgradeWorld, upgradeWorld } from "../../lab/worlds/key-upgrade.ts";
 
@@ -112,6 +113,7 @@ test(
       Object.assign(world.hub, { broker });
       await world.run();
       t.equal(world.presents(), world.old.fingerprint, "the old key has its turn");
+      t.match(world.upgrade().state(), { at: "proving", isResting: true });
       t.equal(world.upgrade().lastFault()?.code, "key.tpm-missing");
       t.equal(world.hub.inForce, world.old.fingerprint);
       world.warden.granted = undefined;
@@ -189,6 +191,10 @@ test(
     await world.run({ forMs: 0 });
     // the CONNACK was lost with the power
     world.hub.inForce = world.hub.beside ?? world.hub.inForce;
+    t.match(await world.upgrade().tick(), { need: "nothing" }, "the new key still has its turn");
+    await world.clock.advance(PROVE_MS);
+    t.match(await world.upgrade().tick(), { need: "connect-with-old" });
+    t.match(await world.upgrade().oldRefused(), { need: "connect-with-new" });
     world.hub.broker = "accepts";
     await world.run();
     await isUpgraded(t, world, pool, "the same");
