@@ -12,6 +12,8 @@ export const HTTP_TIMEOUTS_CHECK_MS = 1000;
 export const HTTP_REQUESTS_BURST = 1024;
 export const HTTP_REQUESTS_PER_S = 50;
 export const HTTP_BUSY_RETRY_S = 10;
+/** Time for the answer to what is no request to arrive, before the connection is cut. */
+export const HTTP_LINGER_MS = 1000;
 /**
  * Requests for the repository's files, of one device that shows its certificate or of one address:
  * so many at once, and so many a second from then on. A release has some thousand chunks.

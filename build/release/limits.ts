@@ -10,6 +10,8 @@ export const ROOT_EXPIRY_DAYS = 1_825;
 export const ONLINE_EXPIRY_DAYS = 90;
 
 export const METADATA_BYTES_MAX = 2_097_152;
+/** A target that is one file: it is hashed, copied and served as a whole. */
+export const TARGET_BYTES_MAX = 4_294_967_296;
 export const KEY_BYTES_MAX = 16_384;
 export const ROOTS_MAX = 1_024;
 /** Keys of a role, as many as a device reads. [OTA-9] */

@@ -13,6 +13,7 @@ import type { JournalWriter } from "../journal.ts";
 import {
   HTTP_BODY_BYTES_MAX,
   HTTP_BUSY_RETRY_S,
+  HTTP_LINGER_MS,
   HTTP_PROVEN_MAX,
   HTTP_REQUEST_MS_MAX,
   HTTP_REQUESTS_BURST,
@@ -148,14 +149,23 @@ function paceOf(
   };
 }
 
-/** What is no HTTP request, or none in time: the connection ends with one line that says so. */
+/** Connections whose end is under way. */
+const ending = new WeakSet<Socket>();
+
+/**
+ * What is no HTTP request, or none in time: the connection ends with one line that says so. What
+ * the client still sends is read and dropped for a moment: to reset the connection would take the
+ * answer from it.
+ */
 function answerUnreadable(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (socket.writable) {
-    const [status, text] = UNREADABLE[error.code ?? ""] ?? ["400 Bad Request", "this is no HTTP request that can be read"];
-    const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8`;
-    socket.write(`${head}\r\nContent-Length: ${text.length + 1}\r\n\r\n${text}\n`);
-  }
-  socket.destroy();
+  if (ending.has(socket)) return;
+  ending.add(socket);
+  if (!socket.writable) return void socket.destroy();
+  const [status, text] = UNREADABLE[error.code ?? ""] ?? ["400 Bad Request", "this is no HTTP request that can be read"];
+  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8`;
+  socket.end(`${head}\r\nContent-Length: ${text.length + 1}\r\n\r\n${text}\n`);
+  const timer = setTimeout(() => socket.destroy(), HTTP_LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** By Node's code. */

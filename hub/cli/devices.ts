@@ -21,7 +21,7 @@ import { REKEY_HOLD_MS_DEFAULT, REKEY_HOLD_MS_MAX, REKEY_HOLD_MS_MIN } from "../
 import type { Device } from "../store/index.ts";
 import { Fault } from "../../hal/fault.ts";
 import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { boundLines, changeLines, deviceLines, iso } from "./render.ts";
+import { boundLines, changeLines, deviceLines, iso, mayReplace } from "./render.ts";
 import { deviceIdOf, digestOf, fingerprintOf, type Opened, operator, typed, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
@@ -41,14 +41,20 @@ export const devicesList: HubCommand = {
         devices.map(async (device) => ({
           device,
           connection: isInForce(device) ? await store.connections.find(device.id) : undefined,
-          replaces: mayReplace(device) ? inForce.get(device.id) : undefined,
+          inForce: isInForce(device) ? undefined : inForce.get(device.id),
         })),
       );
       if (given.flag("json"))
-        for (const { device, connection, replaces } of listed)
-          terminal.out(printableJson({ ...asData(device), connection, replaces: replacedData(device, replaces) }));
+        for (const each of listed)
+          terminal.out(
+            printableJson({
+              ...asData(each.device, each.inForce),
+              connection: each.connection,
+              replaces: replacedData(each.device, each.inForce),
+            }),
+          );
       else if (listed.length === 0) terminal.out("no device has asked yet");
-      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.replaces)).join("\n\n"));
+      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.inForce)).join("\n\n"));
       return 0;
     }),
 };
@@ -99,8 +105,8 @@ async function approveChange(
   const known = await opened.store.devices.find(id, fingerprint);
   const proposed = known && proposedRequest(known);
   if (known !== undefined && proposed !== undefined) terminal.err(changeLines(known, proposed));
-  if (known?.proposed !== undefined)
-    expectNamed({ csr: known.proposed, auditKey: undefined }, { request: named.request }, `approve "${id}"`);
+  if (proposed !== undefined)
+    expectNamed({ id, fingerprint, ...proposed }, undefined, { request: named.request }, `approve "${id}"`);
   const isAsked = named.auditKey === undefined && proposed !== undefined && proposed.auditKey !== known?.auditKey;
   const answer = isAsked ? await terminal.ask?.("Fingerprint of the new audit key, from the device's console: ") : undefined;
   await terminal.shown();
@@ -235,20 +241,23 @@ function decision({ name, args, flags = [], named = false, help, consequence, ac
 }
 
 /** A device as data, without the bytes of its requests. */
-function asData({ csr, proposed, ...device }: Device): object {
+function asData(device: Device, inForce?: Device): object {
+  const { csr: _csr, proposed, ...data } = device;
+  const changed = proposedRequest(device);
   return {
-    ...device,
+    ...data,
     protection: protectionName(device.protection),
     auditKeyFingerprint: auditKeyFingerprint(device.auditKey),
-    request: requestDigest(csr),
+    request: requestDigest(device, inForce?.fingerprint),
     changed: proposed !== undefined,
-    changedRequest: proposed && requestDigest(proposed),
+    changedRequest: changed && requestDigest({ ...device, ...changed }, undefined),
   };
 }
 
 /** [ID-62] What a key would replace, or replaces. */
-function replacedData({ protection, provenBy }: Device, inForce: Device | undefined): object | undefined {
-  if (inForce === undefined) return undefined;
+function replacedData(device: Device, inForce: Device | undefined): object | undefined {
+  if (inForce === undefined || !mayReplace(device)) return undefined;
+  const { protection, provenBy } = device;
   return {
     fingerprint: inForce.fingerprint,
     protection: protectionName(inForce.protection),
@@ -259,9 +268,4 @@ function replacedData({ protection, provenBy }: Device, inForce: Device | undefi
 
 function isInForce({ state, overlapUntilMs }: Device): boolean {
   return state === "approved" && overlapUntilMs === undefined;
-}
-
-/** A key that waits, or is approved beside the one in force. */
-function mayReplace(device: Device): boolean {
-  return device.state === "pending" || (device.state === "approved" && !isInForce(device));
 }

@@ -26,9 +26,9 @@ export function journalLine({ event, severity, deviceId, detail, lastAtMs, times
   return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...claimed, ...repeated].join(" "));
 }
 
-/** @param inForce the key that this one would replace, or is approved beside. */
+/** @param inForce another key of the id, which is in force. */
 export function deviceLines(device: Device, connection: ConnectionRecord | undefined, inForce?: Device): string {
-  const { id, fingerprint, state, csr, address, requestedAtMs, decidedAtMs, decidedBy, replacedBy } = device;
+  const { id, fingerprint, state, address, requestedAtMs, decidedAtMs, decidedBy, replacedBy } = device;
   const [kept, board, audit] = boundLines(device);
   const decided = decidedAtMs === undefined ? "" : `, ${state} ${iso(decidedAtMs)} by ${decidedBy ?? "?"}`;
   const lines = [
@@ -38,8 +38,8 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     board,
     `  asked    ${iso(requestedAtMs)} from ${address}${decided}`,
     audit,
-    `  request  ${requestDigest(csr)}`,
-    ...(inForce === undefined ? [] : replacementLines(device, inForce)),
+    `  request  ${requestDigest(device, inForce?.fingerprint)}`,
+    ...(inForce !== undefined && mayReplace(device) ? replacementLines(device, inForce) : []),
   ];
   if (replacedBy !== undefined) lines.push(`  replaced by ${replacedBy}`);
   if (device.rekey !== undefined)
@@ -47,12 +47,12 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
       `  rekey    one other key is permitted until ${iso(device.rekey.untilMs)}, ${device.rekey.to ?? protectionName(device.protection)} at least`,
     );
   const proposed = proposedRequest(device);
-  if (device.proposed !== undefined && proposed !== undefined) {
+  if (proposed !== undefined) {
     const { protection } = proposed;
     const isOther = protection !== device.protection;
     const weaker = isWeakerClaim(protection, device.protection);
     lines.push(
-      `  changed  its request ${requestDigest(device.proposed)} differs from the approved one${isOther ? `, and says that the key is ${protectionName(protection)}${weaker ? ": weaker" : ""}` : ""}; if that is right, run:`,
+      `  changed  its request ${requestDigest({ ...device, ...proposed }, undefined)} differs from the approved one${isOther ? `, and says that the key is ${protectionName(protection)}${weaker ? ": weaker" : ""}` : ""}; if that is right, run:`,
       `           sallyport-hub devices approve ${id} ${fingerprint} --changed${weaker ? " --weaker" : ""}`,
     );
   }
@@ -61,6 +61,11 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     lines.push(`  tunnel   since ${iso(sinceMs)}, ${protocol}, ${cipher}, ${group}, certificate ${serial}`);
   }
   return lines.map((line) => printed(line)).join("\n");
+}
+
+/** A key that waits, or is approved beside the one in force. */
+export function mayReplace({ state, overlapUntilMs }: Device): boolean {
+  return state === "pending" || (state === "approved" && overlapUntilMs !== undefined);
 }
 
 /** [ID-62] [ID-64] */
@@ -75,7 +80,7 @@ function replacementLines(device: Device, inForce: Device): readonly string[] {
   const lapsed = overlapUntilMs === undefined ? "" : `; it has not connected until ${until}`;
   return [
     `  replaces ${old} by a ${protectionName(protection)} key${weaker}${proven}${lapsed}; if that is right, run:`,
-    `           sallyport-hub ${replaceCommand(device, inForce)}`,
+    `           sallyport-hub ${replaceCommand(device, inForce)} --request ${requestDigest(device, inForce.fingerprint)}`,
   ];
 }
 

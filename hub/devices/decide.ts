@@ -32,10 +32,10 @@ export function approve(
   return retryOnConflict(async () => {
     const known = await devices.find(id, fingerprint);
     if (known === undefined) throw unknownPair(await devices.ofId(id), id, fingerprint);
-    expectNamed(known, named, `approve "${id}"`);
+    const other = await devices.approved(id);
+    expectNamed(known, other?.fingerprint === fingerprint ? undefined : other?.fingerprint, named, `approve "${id}"`);
     if (known.state === "approved") return known;
     if (known.state === "revoked") throw revoked(id, fingerprint);
-    const other = await devices.approved(id);
     if (other !== undefined)
       throw new Fault(
         "hub.device-conflict",

@@ -2,6 +2,7 @@
 // [ID-26] [ID-31]
 import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
+import { canonicalJson } from "../../hal/format/json.ts";
 import type { Fingerprint } from "../../hal/format/identity.ts";
 import { decodeVerifier, verifierFingerprint } from "../../warden/audit/format/index.ts";
 import type { Device } from "../store/index.ts";
@@ -18,17 +19,36 @@ export interface NamedRequest {
  */
 const DIGEST_HEX = 32;
 
-/** The digest that `devices list` shows and a decision takes. */
-export function requestDigest(csr: Uint8Array): string {
-  return createHash("sha256").update(csr).digest("hex").slice(0, DIGEST_HEX);
+/** What a decision binds. A device may sign it anew, and it is the same request. */
+export type RequestContent = Pick<Device, "id" | "fingerprint" | "serialNumber" | "uris" | "auditKey" | "protection">;
+
+/**
+ * The digest that `devices list` shows and a decision takes.
+ * @param inForce the key that is in force beside it, which a replacement would end.
+ */
+export function requestDigest(content: RequestContent, inForce: Fingerprint | undefined): string {
+  const { id, fingerprint, serialNumber, uris, auditKey, protection } = content;
+  const value = canonicalJson({ id, fingerprint, serialNumber, uris: uris.toSorted(), auditKey, protection, inForce });
+  return createHash("sha256").update(value).digest("hex").slice(0, DIGEST_HEX);
 }
 
-/** @throws Fault `hub.device-conflict` for another request or audit key than the operator named. */
-export function expectNamed({ csr, auditKey }: Pick<Device, "csr" | "auditKey">, named: NamedRequest, action: string): void {
-  if (named.request !== undefined && named.request !== requestDigest(csr))
+/**
+ * @param inForce another key of the id, which is in force.
+ * @throws Fault `hub.device-conflict` for another request, key in force or audit key than the
+ *   operator named.
+ */
+export function expectNamed(
+  content: RequestContent,
+  inForce: Fingerprint | undefined,
+  named: NamedRequest,
+  action: string,
+): void {
+  const digest = requestDigest(content, inForce);
+  const { auditKey } = content;
+  if (named.request !== undefined && named.request !== digest)
     throw new Fault(
       "hub.device-conflict",
-      `${action}: its request is ${requestDigest(csr)}, not ${named.request}; it has sent another one since, and nothing was decided; run sallyport-hub devices list and compare again`,
+      `${action}: its request is ${digest}, not ${named.request}; since the list it has asked for something else, or another key was put in force, and nothing was decided; run sallyport-hub devices list and compare again`,
     );
   if (named.auditKey !== undefined && named.auditKey !== auditKeyFingerprint(auditKey))
     throw new Fault(

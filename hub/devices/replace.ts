@@ -45,9 +45,9 @@ export function replace(
     const known = await store.devices.find(id, fingerprint);
     if (known === undefined) throw unknownPair(await store.devices.ofId(id), id, fingerprint);
     const action = `replace the key of "${id}"`;
-    expectNamed(known, options, action);
     if (known.state === "revoked") throw revoked(id, fingerprint);
     const inForce = await store.devices.approved(id);
+    expectNamed(known, inForce?.fingerprint, options, action);
     if (inForce === undefined)
       throw new Fault(
         "hub.device-unknown",

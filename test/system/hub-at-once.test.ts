@@ -4,9 +4,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { lockDirectory } from "../../hal/linux/files/index.ts";
+import { openStore } from "../../hub/store/index.ts";
 import { startProgram } from "../lab/runner/process.ts";
 import { programFile } from "../lab/runner/programs.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
+import { labDevice } from "../lab/worlds/hub.ts";
 import { openReleaseTool } from "../lab/worlds/release-tool.ts";
 
 const MAIN = programFile("sallyport-hub");
@@ -51,4 +53,29 @@ test("[STA-41] publications at once follow each other", async (t) => {
   for (const { code, out } of await waiting) t.equal(code, 0, out);
   writeFileSync(join(directory, "other"), "");
   t.match(await run("release", "publish", join(directory, "other")), { code: 1 });
+});
+
+test("[ID-62] of two operators who replace one key at once, one succeeds and the other is told", async (t) => {
+  const { state, run } = await processes(t);
+  t.equal((await run(...INIT)).code, 0);
+  const store = await openStore(join(state, "hub.db"));
+  t.teardown(() => store.close());
+  const boards = await Promise.all([1, 2, 3].map(() => labDevice("gw-1", { protection: "tpm" })));
+  const asked = { serialNumber: "SN-1", uris: [], auditKey: undefined, protection: "tpm", address: "?", seenAtMs: 1 } as const;
+  for (const { id, fingerprint, csr } of boards) await store.commit(store.devices.request({ id, fingerprint, csr, ...asked }));
+  const [old, ...others] = boards.map(({ fingerprint }) => fingerprint);
+  t.equal((await run("devices", "approve", "gw-1", old ?? "")).code, 0);
+  const list = (await run("devices", "list")).out;
+  const typed = others.map((fingerprint) =>
+    new RegExp(`devices replace gw-1 ${fingerprint} --request [0-9a-f]{32}`, "u").exec(list),
+  );
+  const done = await Promise.all(typed.map((found) => run(...(found?.[0] ?? "no command").split(" "))));
+  t.equal(done.filter(({ code }) => code === 0).length, 1, done.map(({ out }) => out).join("\n"));
+  const states = (await store.devices.list(10)).map(({ state: found }) => found);
+  for (const [found, count] of [
+    ["approved", 1],
+    ["revoked", 1],
+    ["pending", 1],
+  ] as const)
+    t.equal(states.filter((each) => each === found).length, count, found);
 });

@@ -45,6 +45,47 @@ test("bytes that are no HTTP request are answered by one line of plain text", as
   }
 });
 
+test("[STA-10] a header that is too large, as one line or as many, is answered by 431 and one line", async (t) => {
+  const { hub } = await labHub(t);
+  const line = `X-Padding: ${"a".repeat(990)}\r\n`;
+  for (const [what, header] of [
+    ["one line", `X: ${"a".repeat(100_000)}\r\n`],
+    ["many lines", line.repeat(100)],
+    ["a line without an end", `X: ${"a".repeat(100_000)}`],
+    ["a long URL", ""],
+  ] as const) {
+    const path = header === "" ? `/${"a".repeat(100_000)}` : "/healthz";
+    const answer = await sent(hub, `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${header}\r\n`);
+    t.match(
+      answer,
+      /^HTTP\/1\.1 431 Request Header Fields Too Large\r\n(?:.+\r\n)*\r\nthe header of the request is too large\n$/u,
+      what,
+    );
+  }
+  t.equal((await ask(hub, "/healthz")).status, 200, "the hub serves on");
+});
+
+test("[TUN-26] a header without an end is cut off", async (t) => {
+  const { hub } = await labHub(t);
+  // It goes on sending when the hub has ended its side.
+  const options = {
+    host: "127.0.0.1",
+    port: hub.estPort,
+    servername: "localhost",
+    ca: hub.anchors.authority,
+    allowHalfOpen: true,
+  };
+  const socket = connect(options);
+  const closed = new Promise<void>((resolve) => void socket.once("close", () => resolve()));
+  socket.on("error", () => undefined);
+  socket.resume();
+  socket.write("GET / HTTP/1.1\r\nX: ");
+  const more = (): void => void (socket.writable && socket.write("a".repeat(16_384), () => setImmediate(more)));
+  more();
+  await closed;
+  t.equal((await ask(hub, "/healthz")).status, 200);
+});
+
 test("[TUN-23] URLs that cannot be decoded are paced like any other request", async (t) => {
   const { hub } = await labHub(t);
   const request = "GET /%ff HTTP/1.1\r\nHost: localhost\r\n\r\n";

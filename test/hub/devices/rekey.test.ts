@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "tap";
 import { allowRekey, settleSuccessor } from "../../../hub/devices/index.ts";
-import { PENDING_PER_ID_MAX } from "../../../hub/limits.ts";
+import { ENROLMENTS_BURST, JOURNAL_DIFFERENT_MAX, PENDING_PER_ID_MAX } from "../../../hub/limits.ts";
 import { hubCommand } from "../../lab/worlds/hub-cli.ts";
 import {
   certificateIn,
@@ -87,7 +87,7 @@ test("[ID-63] a permission is for one key, as safe as it says, on a device that 
     { audit: labAuditKey("gw-1") },
   ] as const)
     t.equal((await asks(await newKey(options))).status, 202, JSON.stringify(Object.keys(options)));
-  t.match(
+  t.same(
     (await hub.store.devices.ofId(old.id)).map(({ state }) => state),
     ["approved", "pending"],
     "one waits at a time",
@@ -198,6 +198,15 @@ test("[ID-63] a flood of strangers displaces no proven request", async (t) => {
   const waiting = (await hub.store.devices.ofId(key.id)).filter(({ state }) => state === "pending");
   t.equal(waiting.length, PENDING_PER_ID_MAX + 1);
   t.ok(waiting.some(({ fingerprint }) => fingerprint === key.fingerprint));
+});
+
+test("[ID-63] new keys of one device share a pace, and leave one request and few entries of the journal", async (t) => {
+  const { hub, old, newKey, asks, events } = await fileDevice(t);
+  const statuses: number[] = [];
+  for (let n = 0; n < 2 * ENROLMENTS_BURST && !statuses.includes(429); n++) statuses.push((await asks(await newKey())).status);
+  t.ok(statuses.includes(429));
+  t.equal((await hub.store.devices.ofId(old.id)).length, 2);
+  t.ok((await events()).filter((event) => event === "device.rekey-requested").length <= JOURNAL_DIFFERENT_MAX + 5);
 });
 
 test("[ID-64] devices replace --now ends the old key before the new one has connected", async (t) => {

@@ -160,23 +160,46 @@ test("[ID-62] after a revocation, too, a weaker key needs --weaker", async (t) =
 });
 
 test("[ID-31] approve and replace take the digest that devices list shows, and refuse a request that was sent since", async (t) => {
-  const { hub, board, command, replaceBy } = await twoBoards(t);
+  const { hub, old, board, command, replaceBy } = await twoBoards(t);
   const first = await labDevice("gw-2", { serialNumber: "S-HARMLESS" });
+  const shown = async ({ id, fingerprint }: LabDevice): Promise<string> => {
+    const row = await hub.store.devices.find(id, fingerprint);
+    const digest = row === undefined ? "" : requestDigest(row, id === old.id ? old.fingerprint : undefined);
+    t.match((await command("list")).out.join("\n"), `request  ${digest}`);
+    return digest;
+  };
   await simpleEnrol(hub, first.csr);
-  const shown = (await command("list")).out.join("\n");
-  for (const { csr } of [board, first]) t.match(shown, `request  ${requestDigest(csr)}`);
-  const evil = await labDevice("gw-2", { key: first.key, audit: first.audit, serialNumber: "S-EVIL" });
-  await simpleEnrol(hub, evil.csr);
+  const same = { key: first.key, audit: first.audit };
+  const harmless = await shown(first);
+  await simpleEnrol(hub, (await labDevice("gw-2", { ...same, serialNumber: "S-HARMLESS" })).csr);
+  t.equal(await shown(first), harmless, "signed anew, and the same request");
+  await simpleEnrol(hub, (await labDevice("gw-2", { ...same, serialNumber: "S-EVIL" })).csr);
   const approveBy = (digest: string) => command("approve", first.id, first.fingerprint, "--request", digest);
-  t.match(await approveBy(requestDigest(first.csr)), { code: 1, err: [/another one since, and nothing was decided/u] });
+  t.match(await approveBy(harmless), { code: 1, err: [/asked for something else, .*nothing was decided/u] });
   t.match(await approveBy("short"), { code: 2, err: [/expected 32 hex digits/u] });
-  t.equal((await approveBy(requestDigest(evil.csr).toUpperCase())).code, 0);
+  t.equal((await approveBy((await shown(first)).toUpperCase())).code, 0);
 
-  const other = await labDevice("gw-1", { key: board.key, audit: board.audit, protection: "tpm", serialNumber: "S-EVIL" });
-  await simpleEnrol(hub, other.csr);
-  t.match(await replaceBy(board, "--request", requestDigest(board.csr)), { code: 1, err: [/nothing was decided/u] });
+  const before = await shown(board);
+  const evil = await labDevice("gw-1", { key: board.key, audit: board.audit, protection: "tpm", serialNumber: "S-EVIL" });
+  await simpleEnrol(hub, evil.csr);
+  t.match(await replaceBy(board, "--request", before), { code: 1, err: [/nothing was decided/u] });
   t.match(await replaceBy(board, "--audit-key", `sha256:${"0".repeat(64)}`), { code: 1, err: [/its audit key is/u] });
-  t.equal((await replaceBy(board, "--request", requestDigest(other.csr))).code, 0);
+  t.equal((await replaceBy(board, "--request", await shown(board))).code, 0);
+});
+
+test("[ID-62] the digest names the key in force too: who comes second with an old list replaces nothing", async (t) => {
+  const { hub, board, command, replaceBy } = await twoBoards(t);
+  const third = await labDevice("gw-1", { protection: "tpm" });
+  await simpleEnrol(hub, third.csr);
+  const commands = [
+    ...(await command("list")).out.join("\n").matchAll(/sallyport-hub devices (replace gw-1 \S+ --request \S+)/gu),
+  ];
+  t.equal(commands.length, 2, "the list prints them to be typed");
+  const of = ({ fingerprint }: LabDevice): readonly string[] =>
+    commands.find(([, line = ""]) => line.includes(fingerprint))?.[1]?.split(" ") ?? [];
+  t.equal((await command(...of(board))).code, 0);
+  t.match(await command(...of(third)), { code: 1, err: [/another key was put in force, and nothing was decided/u] });
+  t.equal((await replaceBy(third)).code, 0, "with a fresh decision it does");
 });
 
 test("[ID-31] approve --changed takes the digest of the changed request", async (t) => {
@@ -187,12 +210,12 @@ test("[ID-31] approve --changed takes the digest of the changed request", async 
   await simpleReenrol(hub, changed.csr, cert, device.keyPem);
   const approveBy = (digest: string) =>
     hubCommand(state, "devices", "approve", device.id, device.fingerprint, "--changed", "--request", digest);
-  t.match(
-    (await hubCommand(state, "devices", "list")).out.join("\n"),
-    `changed  its request ${requestDigest(changed.csr)} differs`,
-  );
-  t.match((await approveBy(requestDigest(device.csr))).code, 1);
-  t.equal((await approveBy(requestDigest(changed.csr))).code, 0);
+  const list = (await hubCommand(state, "devices", "list")).out.join("\n");
+  const [, bound = ""] = /request {2}(\S+)/u.exec(list) ?? [];
+  const [, proposed = ""] = /changed {2}its request (\S+) differs/u.exec(list) ?? [];
+  t.match((await hubCommand(state, "devices", "list", "--json")).data, { request: bound, changedRequest: proposed });
+  t.equal((await approveBy(bound)).code, 1);
+  t.equal((await approveBy(proposed)).code, 0);
 });
 
 test("[ID-62] an approval that comes with a replacement at once puts no second key in force", async (t) => {
