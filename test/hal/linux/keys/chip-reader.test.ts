@@ -1,9 +1,9 @@
 // What a TPM shows of itself, compared with tpm2-tools, and told apart after a clear and a swap.
 // [ID-70]
 import { test } from "tap";
-import { createPrimary, evictControl, HANDLE, hierarchyChangeAuth, STORAGE_TEMPLATE } from "../../../../hal/linux/tpm2/index.ts";
 import { linuxChipReader } from "../../../../hal/linux/keys/index.ts";
-import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";
+import { fillSlots, keepStorageRoot, lockOut, setPassword } from "../../../lab/counterparts/tpm-troubles.ts";
+import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../../lab/counterparts/tpm2-tools.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 import { bornOn } from "../../../lab/fakes/chip.ts";
@@ -32,13 +32,12 @@ test(
       return "fault" in verdict ? verdict.fault.code : verdict.is;
     };
 
-    {
-      await using tpm = await openTpm(chip);
-      await using root = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
-      await evictControl(tpm, root, 0x8100_0001);
-      for (const hierarchy of [HANDLE.owner, HANDLE.endorsement])
-        await hierarchyChangeAuth(tpm, hierarchy, Buffer.from("theirs"));
-    }
+    await lockOut(chip);
+    await fillSlots(chip);
+    t.equal(await is(), "own", "in a lockout that others caused, and with two slots taken");
+    await tools.run("flushcontext", "-t");
+    await keepStorageRoot(chip);
+    for (const hierarchy of ["owner", "endorsement"] as const) await setPassword(chip, hierarchy, "theirs");
     t.match(await reader.read(), { roots: [fresh.roots[0]], isComplete: false }, "behind passwords it shows what is persistent");
     t.equal(await is(), "own");
     await tools.run("evictcontrol", "-C", "o", "-P", "theirs", "-c", "0x81000001");
