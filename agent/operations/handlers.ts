@@ -34,8 +34,9 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
   return {
     status: () => ports.snapshot(),
     "identity.show": async () => {
+      const details = warden.call("tpm.read", {}).catch(() => undefined); // the status has the short form
       const [status, answer] = await Promise.all([ports.snapshot(), readIdentity(warden)]);
-      return identityViewOf(status, answer);
+      return identityViewOf(status, answer, await details);
     },
     "audit.tail": ({ count }) => auditTail(ports, count),
     "update.status": () => warden.call("update.read", {}),

@@ -10,7 +10,7 @@ import {
 import { auditHeadSchema } from "../../warden/audit/format/index.ts";
 import { clockStateSchema } from "../../warden/time/format.ts";
 import { FAULT_CODES } from "../../hal/fault.ts";
-import { tpmStateSchema } from "../../warden/tpm/format.ts";
+import { tpmStateSchema, tpmViewSchema } from "../../warden/tpm/format.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
 import { lockdownStateSchema } from "../../warden/lockdown/format/index.ts";
@@ -125,7 +125,7 @@ export const identityViewSchema = v.strictObject({
   /** Why there is no key that can be used. */
   keyFault: v.optional(faultSchema),
   birth: v.optional(birthRecordSchema),
-  tpm: v.optional(tpmStateSchema),
+  tpm: v.optional(tpmViewSchema),
   /** The fault for which the doors are shut. [ID-72] */
   held: v.optional(v.picklist(FAULT_CODES)),
   certificate: v.optional(certificateSchema),

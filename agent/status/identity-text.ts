@@ -6,6 +6,7 @@ import type { ReadResult } from "./compose.ts";
 import { certificateRows, enrolmentRows, SOURCES } from "./identity-rows.ts";
 import type { DeviceStatus, IdentityView } from "./format.ts";
 import { keyFaultOf, keyWords, tpmRow, whereText } from "./key-text.ts";
+import { counted } from "./units.ts";
 import { printed, row } from "./rows.ts";
 import { printable } from "../../hal/format/text.ts";
 
@@ -14,9 +15,15 @@ const UNKNOWN_CHARACTERS_MAX = 512;
 /**
  * @param answer of the warden, or why there is none. What only the warden knows is listed as
  *   unknown then, because absent would be read as "not there".
+ * @param details of the TPM, where the warden gave them; the status has the short form.
  */
-export function identityViewOf(status: DeviceStatus, answer: ReadResult<WardenResult<"identity.read">>): IdentityView {
-  const { at, device, key, tpm, lockdown, certificate, enrolment, auditKey } = status;
+export function identityViewOf(
+  status: DeviceStatus,
+  answer: ReadResult<WardenResult<"identity.read">>,
+  details?: WardenResult<"tpm.read">,
+): IdentityView {
+  const { at, device, key, lockdown, certificate, enrolment, auditKey } = status;
+  const tpm = status.tpm && (details ?? status.tpm);
   const fault = key === undefined ? keyFaultOf(status) : undefined;
   const told = "value" in answer ? answer.value : undefined;
   const boardSerial = told?.identity.boardSerial;
@@ -97,6 +104,10 @@ function chipLines({ birth, tpm, held }: IdentityView): string[] {
   ];
   return [
     ...(tpm === undefined ? [] : [tpmRow(tpm)]),
+    ...(tpm?.why === undefined ? [] : [row("", tpm.why)]),
+    ...(tpm?.failures === undefined || tpm.failures === 0
+      ? []
+      : [row("", `${counted(tpm.failures, "wrong password")} of others`)]),
     ...names("srk", born?.storage, tpm?.storage),
     ...names("ek", born?.endorsement, tpm?.endorsement),
     ...(held === undefined ? [] : [row("doors", `SHUT: ${keyWords(held) ?? held}`)]),

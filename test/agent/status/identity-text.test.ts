@@ -108,9 +108,18 @@ test("[ID-74] a device that was never born, a sealed key, a file key, another ch
   const { tpm } = IDENTITY;
   if (tpm === undefined) throw t.fail("the view has a TPM");
   const other = shown({
-    tpm: { ...tpm, endorsement: `000b${"ff".repeat(32)}`, ownership: "others", clear: "possible", lockedOut: true },
+    tpm: {
+      ...tpm,
+      endorsement: `000b${"ff".repeat(32)}`,
+      ownership: "others",
+      clear: "possible",
+      lockedOut: true,
+      why: "a password is set",
+      failures: 2,
+    },
   });
-  t.match(other, "tpm     owned by others, clear POSSIBLE, LOCKED OUT (the key is not)\n");
+  t.match(other, "tpm     owned by others, clear POSSIBLE, LOCKED OUT (the key is not)\n        a password is set\n");
+  t.match(other, "        2 wrong passwords of others\n");
   t.match(other, `ek      ${EK}\n        ANOTHER one now:\n        000b${"ff".repeat(32)}\n`);
   t.match(shown({ tpm: { ...tpm, present: false } }), "tpm     none\n");
   t.match(shown({ tpm: { ...tpm, escrowed: false } }), "passwords NOT escrowed\n");

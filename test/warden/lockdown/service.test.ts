@@ -235,3 +235,23 @@ test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub 
   t.same(await uplinks("10.1.9.9"), ["eth0"]);
   t.same(await uplinks("2001:db8::1"), [], "by no route");
 });
+
+test("[ID-72] [OTA-43] a system whose doors are held does not pass its check, proposes no policy, and says so to the agent; afterwards it passes", async (t) => {
+  const rig = serviceRig(t);
+  const lockdown = await rig.start({ held: "key.tpm-missing" });
+  t.match(lockdown.healthy(), { verdict: "waiting", detail: /key\.tpm-missing/u });
+  t.match(lockdown.state(), { at: "base", held: "key.tpm-missing" });
+  rig.policy = signed(7);
+  await t.rejects(async () => await lockdown.verbs["lockdown.propose"]({}), { code: "lockdown.busy" });
+  await lockdown.hold(undefined);
+  t.match(lockdown.healthy(), { verdict: "passed" });
+  t.equal(lockdown.state().held, undefined);
+  await lockdown.verbs["lockdown.propose"]({});
+  await lockdown.hold("key.not-this-board");
+  t.same(
+    rig.events().filter((event) => event.startsWith("lockdown.")),
+    ["lockdown.enforced", "lockdown.enforced", "lockdown.pending", "lockdown.reverted", "lockdown.enforced"],
+    "and the trail has each step",
+  );
+  t.match(rig.log.at(-1), { event: "lockdown.enforced", detail: { mode: "shut" } });
+});
