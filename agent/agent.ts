@@ -124,6 +124,7 @@ class DeviceAgent implements Agent {
     return createHandlers({
       snapshot: () => this.snapshot(),
       warden,
+      onKeyUpgrade: () => this.#identity.wake(),
       deviceId: () => {
         if (this.#deviceId === undefined)
           throw new Fault("identity.no-source", "name the device: the warden has not told its id yet");
@@ -157,7 +158,7 @@ class DeviceAgent implements Agent {
   }
 
   #identityOptions(): IdentityManagerOptions {
-    const { files, anchors, config, clock, random, settleKey } = this.#ports;
+    const { files, anchors, config, clock, random, settleKey, upgradeKeys } = this.#ports;
     return {
       warden: this.#warden,
       enroller: createEstEnroller({ hub: this.#hub, label: config.enrolment.label, signal: this.#stopped.signal }),
@@ -170,6 +171,7 @@ class DeviceAgent implements Agent {
       random,
       clockTrusted: () => this.#session?.time.isClockTrusted() ?? false,
       settleKey,
+      upgradeKeys,
       note: (entry) => {
         this.#audit.note(entry);
         this.#showAlarm();
@@ -194,7 +196,7 @@ class DeviceAgent implements Agent {
       warden: this.#warden,
       operations: this.#operations,
       credentials: () => this.#identity.credentials(),
-      protection: () => this.#identity.status().key?.protection,
+      protection: () => this.#identity.presentedProtection(),
       note: (entry) => this.#audit.note(entry),
       onEvent: (event) => this.#onTunnelEvent(event),
       onClockSynced: () => this.#identity.wake(),

@@ -7,12 +7,12 @@ import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } from "./config.ts";
 import { createAgent } from "./agent.ts";
-import type { SettledKey } from "./identity/index.ts";
+import type { AgentUpgradeKeys, SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
 import { createDamageLog, type DamageLog, isUnreadable, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import { paceLines } from "../hal/line-pace.ts";
-import type { BirthRecord } from "../hal/format/identity.ts";
+import type { BirthRecord, Protection } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
   chooseKeyStore,
@@ -40,7 +40,7 @@ import {
   type TpmProvider,
 } from "../hal/linux/index.ts";
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
-import type { DurableFiles } from "../hal/ports.ts";
+import type { DeviceKey, DurableFiles } from "../hal/ports.ts";
 import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
 import { createHttpRepository } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
@@ -129,22 +129,61 @@ interface LockedState {
 }
 
 /** [ID-6] The key of the birth record, or a new one where no birth was recorded. */
-async function settle({ config, files, tpm, restart }: LockedState, birth: BirthRecord | undefined): Promise<SettledKey> {
+async function settle(state: LockedState, birth: BirthRecord | undefined): Promise<SettledKey> {
+  const { config, files } = state;
   const found = await chooseKeyStore({ ...keyStoresOf(config, files), wanted: config.key.protection, birth, explain: true });
-  if (found.store.protection === "tpm" && tpm !== "present") {
-    restart.abort("the TPM answers now, so the program restarts");
-    throw new Fault(
-      "key.tpm-unavailable",
-      "use the device key: the TPM did not answer when this process started, so the process restarts",
-    );
-  }
+  expectTpmAtStart(state, found.store.protection);
   const key = await settleKey(found, birth);
-  if (key.protection === "tpm" && !isTpmProviderActive(key.tlsKey()))
-    throw new Fault(
-      "key.tpm-unavailable",
-      `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProviderOf(config).module}"; install a module that fits this OpenSSL`,
-    );
+  expectProvider(state, key);
   return { key, made: found.key === undefined, note: found.note };
+}
+
+/** @throws Fault `key.tpm-unavailable` where only another start of this process helps. */
+function expectTpmAtStart({ tpm, restart }: LockedState, protection: Protection): void {
+  if (protection !== "tpm" || tpm === "present") return;
+  restart.abort("the TPM answers now, so the program restarts");
+  throw new Fault(
+    "key.tpm-unavailable",
+    "use the device key: the TPM did not answer when this process started, so the process restarts",
+  );
+}
+
+/** @throws Fault `key.tpm-unavailable` when TLS in this process cannot use the key. */
+function expectProvider({ config }: LockedState, key: DeviceKey): void {
+  if (key.protection !== "tpm" || isTpmProviderActive(key.tlsKey())) return;
+  throw new Fault(
+    "key.tpm-unavailable",
+    `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProviderOf(config).module}"; install a module that fits this OpenSSL`,
+  );
+}
+
+/** [ID-68] The keys that an order may put in the place of the present one. */
+function upgradeKeysOf(state: LockedState): AgentUpgradeKeys {
+  const stores = keyStoresOf(state.config, state.files);
+  return {
+    strongest: async () => {
+      for (const one of ["tpm", "sealed"] as const) if ((await stores[one].unavailable()) === undefined) return one;
+      return "file";
+    },
+    make: async (to) => {
+      try {
+        return await stores[to].create();
+      } catch (error) {
+        const isLess = error instanceof Fault && to === "tpm" && (await stores.sealed.unavailable()) === undefined;
+        if (!isLess) throw error;
+        throw new Fault(
+          "key.weaker",
+          `the order is for a key in the TPM, and here only one that the TPM seals can be made: ${error.message}; put that right, or order key.upgrade once more`,
+        );
+      }
+    },
+    load: (to) => stores[to].load(),
+    prepare: async (key) => {
+      expectTpmAtStart(state, key.protection);
+      expectProvider(state, key);
+    },
+    remove: (protection) => stores[protection].remove(),
+  };
 }
 
 function connectToWarden(path: string): Promise<Duplex> {
@@ -238,6 +277,7 @@ async function runLocked(state: LockedState, stop: AbortSignal): Promise<void> {
     listen: listenUnix,
     connectWarden: () => connectToWarden(config.wardenSocket),
     settleKey: (birth) => settle(state, birth),
+    upgradeKeys: upgradeKeysOf(state),
     releases: releasePlacesOf(config, anchors, damage),
     serial: config.console === undefined ? undefined : linuxSerialPort(config.console),
     // Without it the console only prints its hint more often.

@@ -5,7 +5,7 @@ import type { BirthRecord } from "../hal/format/identity.ts";
 import type { AppendFiles, Clock, DurableFiles, ListenUnix, SerialPort, Vitals } from "../hal/ports.ts";
 import type { HubAnchors } from "../ota/format/anchors.ts";
 import type { AgentConfig } from "./config.ts";
-import type { SettledKey } from "./identity/index.ts";
+import type { AgentUpgradeKeys, SettledKey } from "./identity/index.ts";
 import type { ReleasePlaces } from "./releases/index.ts";
 
 export interface AgentPorts {
@@ -26,6 +26,7 @@ export interface AgentPorts {
   /** Opens a new stream to the warden's socket. */
   readonly connectWarden: () => Promise<Duplex>;
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
+  readonly upgradeKeys: AgentUpgradeKeys;
   /** The port of the serial console; undefined when no console is configured. */
   readonly serial: SerialPort | undefined;
   /** The kernel's id of this boot; undefined when it cannot be read. */

@@ -38,6 +38,7 @@ export const FAULT_CODES = [
   "key.tpm-cleared",
   "key.tpm-missing",
   "key.tpm-unavailable",
+  "key.weaker",
   "x509.invalid",
   "csr.invalid",
   "cms.invalid",

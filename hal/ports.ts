@@ -150,6 +150,12 @@ export interface KeyStore {
   load(born?: Chip): Promise<DeviceKey | undefined>;
   /** Makes the key durably: a crash leaves no key or one. @throws Fault `key.create-failed`. */
   create(): Promise<DeviceKey>;
+  /**
+   * Removes the key durably, whether or not it can be loaded. The bytes of a key in a file may stay
+   * readable on flash memory, which writes elsewhere than it reads. It is no fault when there is no
+   * key.
+   */
+  remove(): Promise<void>;
 }
 
 /** An open serial line: raw bytes, no line discipline. */

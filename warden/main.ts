@@ -203,7 +203,10 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const warden = await openWarden(
     {
       state,
-      birth: await foreignFiles(() => fatFiles(config.birthDirectory, { wasThere: () => isBirthRecorded(state) }), damage.report),
+      birth: await foreignFiles(
+        () => fatFiles(config.birthDirectory, { wasThere: (name) => isBirthRecorded(state, name) }),
+        damage.report,
+      ),
       auditLog,
       clock,
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),

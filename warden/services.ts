@@ -22,10 +22,10 @@ import type { AuditEntry } from "./audit/format/index.ts";
 import type { LockdownState } from "./lockdown/format/index.ts";
 import { type HubEndpoint, type LockdownService, startLockdown } from "./lockdown/index.ts";
 import type { OrderVerb } from "./orders/format/index.ts";
-import { createOrders, type Orders } from "./orders/index.ts";
+import { createOrders, type Executor, type Orders } from "./orders/index.ts";
 import { openTargetService, type TargetService } from "./targets/index.ts";
 import type { UpdateStatus } from "./update/format.ts";
-import { type CheckName, type HealthPorts, type OrderExecutor, startUpdates, type Updates } from "./update/index.ts";
+import { type CheckName, type HealthPorts, startUpdates, type Updates } from "./update/index.ts";
 
 /** The machine, as far as the services need it. */
 export interface MachinePorts {
@@ -77,6 +77,10 @@ export interface ServicesOptions {
   readonly clockTrusted: () => boolean;
   /** Gets the trusted metadata at the start and after each update cycle. */
   readonly onTrusted: (trusted: TrustedMetadata) => void;
+  /** Orders that are not about these services. */
+  readonly orders: Readonly<
+    Partial<Record<OrderVerb, { readonly planHash: () => string | undefined; readonly execute: Executor }>>
+  >;
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
@@ -214,19 +218,19 @@ async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
 }
 
 function createOrderService(
-  { deviceId, clock, clockTrusted, record }: ServicesOptions,
+  { deviceId, clock, clockTrusted, record, orders }: ServicesOptions,
   targets: TargetService,
   lockdown: LockdownService,
   updates: Updates,
 ): Orders {
-  const executors: Readonly<Partial<Record<OrderVerb, OrderExecutor>>> = updates.orders;
+  const executors: ServicesOptions["orders"] = { ...updates.orders, ...orders };
   return createOrders({
     deviceId,
     clock,
     clockTrusted,
     roster: () => targets.roster(),
     planHash: (verb) => executors[verb]?.planHash(),
-    executors: Object.fromEntries(Object.entries(updates.orders).map(([verb, { execute }]) => [verb, execute])),
+    executors: Object.fromEntries(Object.entries(executors).map(([verb, { execute }]) => [verb, execute])),
     lockdown,
     record,
   });

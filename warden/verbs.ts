@@ -8,7 +8,7 @@ import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
 import type { Services } from "./services.ts";
-import type { BirthBook } from "./identity/index.ts";
+import type { BirthBook, KeyUpgrades } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, WARDEN_TROUBLES_MAX, type WardenResult } from "./protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES, type AppendAllowance, type VerbHandlers } from "./protocol/index.ts";
 import type { TrustedClock } from "./time/index.ts";
@@ -23,6 +23,7 @@ export interface WardenVerbPorts {
   readonly bootId: string;
   readonly identity: DeviceIdentity;
   readonly births: BirthBook;
+  readonly keyUpgrades: Pick<KeyUpgrades, "verbs" | "grant">;
   readonly log: AuditLog;
   /** The limiter `appended-bytes`. */
   readonly allowance: AppendAllowance;
@@ -103,6 +104,7 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
         });
       return time.state();
     },
+    ...ports.keyUpgrades.verbs,
     ...services.verbs,
   };
 }
@@ -121,9 +123,12 @@ async function readStatus({
   startedMonotonicMs,
   troubles,
   services,
+  keyUpgrades,
   tpm,
 }: WardenVerbPorts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
+  // a birth record that cannot be read is a trouble of its own
+  const keyUpgrade = await keyUpgrades.grant().catch(() => undefined);
   const broken = troublesForStatus(troubles());
   return {
     startedMonotonicMs: Math.floor(startedMonotonicMs),
@@ -134,6 +139,7 @@ async function readStatus({
     residentBytes,
     lockdown: services.lockdown(),
     update: services.update(),
+    ...(keyUpgrade === undefined ? {} : { keyUpgrade }),
     ...(tpm === undefined ? {} : { tpm: tpm.state() }),
     ...(broken.length === 0 ? {} : { troubles: broken }),
   };

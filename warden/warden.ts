@@ -10,7 +10,7 @@ import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type ChipGuard, openChipGuard } from "./chip/index.ts";
-import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
+import { type BirthBook, createBirthBook, createKeyUpgrades, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
@@ -104,6 +104,8 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   damage.listen((fault) => void record(damageEntry(fault)));
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
+  const clockTrusted = (): boolean => time.state().state !== "unset";
+  const keyUpgrades = createKeyUpgrades({ ...recorder, births, state, clock, clockTrusted });
   const { chip } = ports.machine;
   const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
   // Beside the lockdown, which waits for no chip but for that first look.
@@ -120,7 +122,8 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     deviceId: identity.id,
     held: guard.held(),
     clock,
-    clockTrusted: () => time.state().state !== "unset",
+    clockTrusted,
+    orders: { "key.upgrade": keyUpgrades.order },
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
     record,
     report,
@@ -131,6 +134,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     ...recorder,
     allowance: createAppendAllowance(clock),
     births,
+    keyUpgrades,
     bootId,
     clock,
     identity,

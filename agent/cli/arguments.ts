@@ -103,6 +103,7 @@ const ORDERED_COMMANDS: Readonly<Record<string, OrderedOperation>> = {
   "lockdown confirm": "lockdown.confirm",
   "lockdown revert": "lockdown.revert",
   reboot: "system.reboot",
+  "key upgrade": "key.upgrade",
 };
 
 function orderVerb(text: string | undefined): OrderVerb {

@@ -23,6 +23,7 @@ import {
   renderStatus,
   renderTail,
   renderUpdate,
+  renderUpgrade,
 } from "../status/index.ts";
 import { type Invocation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
@@ -134,6 +135,12 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
   }
 }
 
+function orderedText(result: OperationResult<OrderedOperation>): string {
+  if ("phase" in result) return renderUpdate(result);
+  if ("state" in result) return renderLockdown(result);
+  return "rebooting" in result ? "This device restarts now.\n" : renderUpgrade(result.grant);
+}
+
 /**
  * Shows a challenge, unless it was answered already, and sends the answer to the warden, the only
  * judge. [OPS-7]
@@ -141,9 +148,7 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
 async function order({ operation, socket, json, answered }: OrderInvocation, ports: CommandPorts): Promise<ExitCode> {
   const { challenge, answer } = answered ?? (await askForAnswer(operation, socket, ports));
   const result = await ask(ports, socket, operation, { order: JSON.stringify(orderOfAnswer(challenge, answer)) });
-  const text =
-    "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device restarts now.\n";
-  ports.out(json ? `${serialJson(result)}\n` : text);
+  ports.out(json ? `${serialJson(result)}\n` : orderedText(result));
   return EXIT.ok;
 }
 

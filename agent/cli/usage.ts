@@ -9,7 +9,7 @@ export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] identity show
        sallyport [--socket PATH] [--json] update status | lockdown show | lockdown plan FILE
        sallyport [--socket PATH] [--json] update approve | update revert | reboot |
-                 lockdown confirm | lockdown revert [--challenge CHALLENGE --answer ANSWER]
+                 lockdown confirm | lockdown revert | key upgrade [--challenge CHALLENGE --answer ANSWER]
        sallyport [--socket PATH] [--json] order nonce VERB
        sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]...
                  [--epoch N]
@@ -29,6 +29,7 @@ Queries the agent of this machine, or verifies an audit log without it.
   lockdown confirm  keep the policy that is on trial *
   lockdown revert   withdraw the policy that is on trial *
   reboot            restart this device *
+  key upgrade       make a stronger key, in the TPM, and get a certificate for it *
   order nonce       a challenge for VERB, which is one of
                     ${carriedVerbSchema.options.join(", ")}
   audit verify      check an audit log offline; DIR is the warden's state directory or a copy of it,

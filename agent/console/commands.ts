@@ -63,6 +63,11 @@ export const COMMANDS: readonly ConsoleCommand[] = [
     does: { kind: "order", operation: "lockdown.revert" },
   },
   { words: "reboot", help: "restart this device: needs an order", does: { kind: "order", operation: "system.reboot" } },
+  {
+    words: "key upgrade",
+    help: "a stronger key, in the TPM: needs an order",
+    does: { kind: "order", operation: "key.upgrade" },
+  },
   { words: "logout", help: "end this session", does: { kind: "logout" } },
 ];
 

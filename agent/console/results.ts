@@ -8,6 +8,7 @@ import {
   renderStatus,
   renderTail,
   renderUpdate,
+  renderUpgrade,
   SCREEN_COLUMNS_MAX,
 } from "../status/index.ts";
 import type { OperationAction } from "./commands.ts";
@@ -37,6 +38,8 @@ export function resultText(action: OperationAction, result: unknown): string {
       return renderLockdown(checked("lockdown.show"), LIST_LINES_MAX);
     case "system.reboot":
       return "This device restarts now.\n";
+    case "key.upgrade":
+      return renderUpgrade(checked("key.upgrade").grant);
     case "lockdown.plan":
     case "lockdown.enforced":
     case "order.nonce":

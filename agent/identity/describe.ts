@@ -7,6 +7,7 @@ import type { BirthRecord, DeviceIdentity } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import type { DeviceCertificate, Renewal } from "../../provisioning/certificate/index.ts";
 import type { DeviceStatus } from "../status/format.ts";
+import { besideTpm, type UpgradeFacts, upgradeStatusOf } from "./upgrade-status.ts";
 import type { CertificateFacts, DeviceStatusInputs } from "../status/index.ts";
 
 /** Of a fault's message in the status, UTF-16 code units. */
@@ -25,6 +26,7 @@ export interface IdentityFacts {
   readonly fault: Fault | undefined;
   readonly enrolmentFault: Fault | undefined;
   readonly requested: boolean;
+  readonly upgrade: UpgradeFacts;
 }
 
 export function describeIdentity(facts: IdentityFacts): IdentityStatus {
@@ -34,13 +36,16 @@ export function describeIdentity(facts: IdentityFacts): IdentityStatus {
     identity,
     birth,
     key: key && {
+      upgrade: upgradeStatusOf(key.key, facts.upgrade),
       protection: key.key.protection,
       fingerprint: key.key.fingerprint,
       ...(key.note !== undefined && { note: key.note }),
     },
     certificate: current && certificateOf(current, renewal),
     enrolment,
-    faults: [facts.fault, renewal?.lastFault()].flatMap((fault) => (fault === undefined ? [] : [reportOf(fault)])),
+    faults: [facts.fault, renewal?.lastFault(), besideTpm(key?.key, facts.upgrade)].flatMap((fault) =>
+      fault === undefined ? [] : [reportOf(fault)],
+    ),
   };
 }
 

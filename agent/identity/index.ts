@@ -1,3 +1,3 @@
 // The identity of the device.
 export { createIdentityManager, type IdentityManager } from "./manager.ts";
-export type { IdentityManagerOptions, SettledKey } from "./ports.ts";
+export type { AgentUpgradeKeys, IdentityManagerOptions, SettledKey } from "./ports.ts";

@@ -2,17 +2,21 @@
 // next certificate before that one expires. [ID-6] [ID-9]
 import { Fault } from "../../hal/fault.ts";
 import { defined } from "../../hal/format/defined.ts";
+import type { Protection } from "../../hal/format/identity.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
 import { type Enrolment, startEnrolment } from "../../provisioning/enrolment/index.ts";
 import { signRequest } from "../../provisioning/index.ts";
+import type { UpgradeNeed } from "../../provisioning/upgrade/index.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
 import { faultDetail } from "../fault-detail.ts";
 import { describeIdentity, type IdentityStatus } from "./describe.ts";
+import { type CertificateCandidate, type CertificateEvent, isVerdict } from "./candidate.ts";
 import { createEventQueue, type EventQueue } from "./event-queue.ts";
+import { type KeyUpgrader, openKeyUpgrader } from "./key-upgrader.ts";
 import type { IdentityManagerOptions } from "./ports.ts";
 import { createProgressReporter, type ProgressReporter } from "./progress.ts";
-import { CHECK_MS_MAX, nextCheckInMs } from "./renewal-schedule.ts";
+import { CHECK_MS_MAX, CHECK_MS_MIN, nextCheckInMs } from "./renewal-schedule.ts";
 
 /** The warden starts beside the agent: it is asked at once, then less and less often. */
 const WARDEN_RETRY_MS_MIN = 100;
@@ -39,13 +43,9 @@ export interface IdentityManager {
   /** The clock was set or the network came back: asks now instead of later. */
   wake(): void;
   status(): IdentityStatus;
+  /** What keeps the key that `credentials` returned last; while a key is upgraded there are two. */
+  presentedProtection(): Protection | undefined;
 }
-
-/**
- * What happens to the certificate: the hub accepted or refused the next one, or it is time to check
- * its dates.
- */
-type CertificateEvent = "accepted" | "rejected" | "check";
 
 type IdentityAnswer = WardenResult<"identity.read">;
 
@@ -60,12 +60,14 @@ class DeviceIdentityManager implements IdentityManager {
   #identity: IdentityAnswer | undefined;
   #key: { readonly key: DeviceKey; readonly note: string | undefined } | undefined;
   #current: DeviceCertificate | undefined;
-  /** The renewed certificate, until the hub has accepted or refused it. */
-  #next: DeviceCertificate | undefined;
+  #next: CertificateCandidate | undefined;
   /** PEM of the certificate that `credentials` returned last. */
-  #presented: string | undefined;
+  #presented: { readonly pem: string; readonly protection: Protection } | undefined;
   #enrolment: Enrolment | undefined;
   #renewal: Renewal | undefined;
+  #upgrader: KeyUpgrader | undefined;
+  /** The key was replaced, and its certificate is the current one on disk. */
+  #isSwitched = false;
   #fault: Fault | undefined;
   /**
    * TLS could not load the key. One signature finds it where another program has put its parent, or
@@ -82,35 +84,36 @@ class DeviceIdentityManager implements IdentityManager {
   async run(signal: AbortSignal): Promise<void> {
     const answer = await this.#readIdentity(signal);
     if (answer === undefined) return;
-    for (let isRepeated = false; !signal.aborted; isRepeated = true) {
+    this.#upgrader = await this.#openUpgrader(answer);
+    for (let isRepeated = false; !signal.aborted; isRepeated = !this.#isSwitched) {
+      this.#isSwitched = false;
       const certificate = await this.#enrol(answer, isRepeated, signal);
       if (certificate !== undefined) await this.#maintain(certificate, answer, signal);
     }
   }
 
   async credentials(): Promise<{ readonly cert: string; readonly key: string }> {
-    const certificate = this.#next ?? this.#current;
-    if (certificate === undefined || this.#key === undefined)
-      throw new Fault("enrol.pending", "connect to the hub: this device has no certificate yet");
+    const { pem } = this.#next?.certificate ?? this.#certificate();
+    const key = this.#next?.key ?? this.#recordedKey();
     if (this.#isKeyInDoubt) {
-      await this.#key.key.sign(new Uint8Array());
+      await key.sign(new Uint8Array());
       this.#isKeyInDoubt = false;
     }
-    this.#presented = certificate.pem;
-    return { cert: certificate.pem, key: this.#key.key.tlsKey() };
+    this.#presented = { pem, protection: key.protection };
+    return { cert: pem, key: key.tlsKey() };
   }
 
   connected(): void {
     if (this.#next === undefined) return;
-    if (this.#presented === this.#next.pem) this.#events.put("accepted");
+    if (this.#presented?.pem === this.#next.certificate.pem) this.#events.put("accepted");
     else this.#options.onCertificate(); // this connection was begun with the certificate before
   }
 
   refused(fault: Fault): void {
     if (fault.code === "key.tpm-unavailable") this.#isKeyInDoubt = true;
     if (fault.code !== "tunnel.refused") return;
-    const isNext = this.#next !== undefined && this.#presented === this.#next.pem;
-    this.#events.put(isNext ? "rejected" : "check");
+    const isNext = this.#next !== undefined && this.#presented?.pem === this.#next.certificate.pem;
+    this.#events.put(isNext ? "rejected" : "refused");
   }
 
   wake(): void {
@@ -128,6 +131,29 @@ class DeviceIdentityManager implements IdentityManager {
       fault: this.#fault,
       enrolmentFault: this.#progress.fault(),
       requested: this.#progress.requested(),
+      upgrade: this.#upgrader?.facts() ?? { strongest: undefined, state: { at: "idle" }, lastFault: undefined },
+    });
+  }
+
+  presentedProtection(): Protection | undefined {
+    return this.#presented?.protection ?? this.#key?.key.protection;
+  }
+
+  #certificate(): DeviceCertificate {
+    if (this.#current !== undefined) return this.#current;
+    throw new Fault("enrol.pending", "connect to the hub: this device has no certificate yet");
+  }
+
+  #recordedKey(): DeviceKey {
+    if (this.#key !== undefined) return this.#key.key;
+    throw new Fault("enrol.pending", "connect to the hub: this device has no key yet");
+  }
+
+  #openUpgrader({ identity }: IdentityAnswer): Promise<KeyUpgrader> {
+    return openKeyUpgrader({
+      ...this.#options,
+      identity,
+      oldCredential: () => ({ certificate: this.#certificate().pem, key: this.#recordedKey().tlsKey() }),
     });
   }
 
@@ -160,6 +186,7 @@ class DeviceIdentityManager implements IdentityManager {
     if (this.#key !== undefined) return this.#key.key;
     const { warden } = this.#options;
     const { birth } = await warden.call("identity.read", {});
+    await this.#upgrader?.settle(birth);
     const { key, made, note } = await this.#options.settleKey(birth);
     const { protection, fingerprint, chip } = key;
     if (made)
@@ -237,13 +264,20 @@ class DeviceIdentityManager implements IdentityManager {
     this.#renewal = renewal;
     onCertificate();
     let need = await this.#attempt(() => renewal.begin());
-    while (need.need !== "enrol-again" && !signal.aborted) {
-      if (need.need === "connect-with-next") this.#connectWith(need.certificate);
-      const event = await this.#events.next(this.#checkInMs(renewal), signal);
-      need = await this.#attempt(() => this.#apply(renewal, event));
+    let isLost = need.need === "enrol-again";
+    this.#events.put("check"); // an upgrade may be under way, or be possible
+    // A new key that the hub may have accepted is tried before the old one enrols again.
+    while ((!isLost || this.#upgrader?.isProving() === true) && !this.#isSwitched && !signal.aborted) {
+      if (need.need === "connect-with-next")
+        this.#connectWith({ certificate: need.certificate, key: this.#recordedKey(), of: "renewal" });
+      const event = await this.#events.next(this.#waitMs(renewal), signal);
+      const of = this.#proves();
+      if (of !== "upgrade") need = await this.#attempt(() => this.#apply(renewal, event));
+      isLost ||= need.need === "enrol-again";
+      await this.#advanceUpgrade(of === "renewal" && isVerdict(event) ? "check" : event);
     }
     this.#renewal = undefined;
-    if (signal.aborted) return;
+    if (signal.aborted || this.#isSwitched) return;
     note({ event: "certificate.expired", result: "failed", detail: { serial: this.#current.serial } });
     onCertificateLost();
   }
@@ -288,9 +322,37 @@ class DeviceIdentityManager implements IdentityManager {
   /** @param event undefined when it is time to check the certificate's dates. */
   async #apply(renewal: Renewal, event: CertificateEvent | undefined): Promise<RenewalNeed> {
     const next = this.#next;
-    if (next === undefined || event === "check" || event === undefined) return renewal.tick();
+    if (next === undefined || !isVerdict(event)) return renewal.tick();
     this.#next = undefined;
-    return event === "rejected" ? this.#rejected(renewal, next) : this.#accepted(renewal, next);
+    return event === "rejected" ? this.#rejected(renewal, next.certificate) : this.#accepted(renewal, next.certificate);
+  }
+
+  async #advanceUpgrade(event: CertificateEvent | undefined): Promise<void> {
+    const mayAct = this.#proves() !== "renewal";
+    const upgradeEvent = event === "refused" ? "old-refused" : event;
+    for (const need of (await this.#upgrader?.advance(this.#recordedKey(), upgradeEvent, mayAct)) ?? []) this.#follow(need);
+  }
+
+  #follow(need: UpgradeNeed): void {
+    switch (need.need) {
+      case "nothing":
+        return;
+      case "connect-with-new":
+        return this.#connectWith({ ...need, of: "upgrade" });
+      case "connect-with-old":
+        if (this.#next?.of !== "upgrade") return;
+        this.#next = undefined;
+        return this.#options.onCertificate();
+      case "switched":
+        // The recorded key is looked for again, as at a start.
+        this.#key = undefined;
+        this.#isSwitched = true;
+    }
+  }
+
+  #waitMs(renewal: Renewal): number {
+    const upgradeMs = this.#proves() === "renewal" ? CHECK_MS_MAX : (this.#upgrader?.dueInMs() ?? CHECK_MS_MAX);
+    return Math.min(this.#checkInMs(renewal), Math.max(upgradeMs, CHECK_MS_MIN));
   }
 
   async #rejected(renewal: Renewal, { serial }: DeviceCertificate): Promise<RenewalNeed> {
@@ -315,8 +377,13 @@ class DeviceIdentityManager implements IdentityManager {
     return need;
   }
 
-  #connectWith(next: DeviceCertificate): void {
-    if (this.#next?.serial === next.serial) return;
+  /** What the next connection is to prove. */
+  #proves(): CertificateCandidate["of"] | undefined {
+    return this.#next?.of;
+  }
+
+  #connectWith(next: CertificateCandidate): void {
+    if (this.#next?.certificate.serial === next.certificate.serial) return;
     this.#next = next;
     this.#options.onCertificate();
   }

@@ -9,6 +9,7 @@ import {
   lockdownViewSchema,
   POLICY_BYTES_MAX,
 } from "../../warden/lockdown/format/index.ts";
+import { keyGrantSchema } from "../../warden/identity/format.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
@@ -81,6 +82,7 @@ export const carriedVerbSchema = v.picklist([
   "system.reboot",
   "update.approve",
   "update.revert",
+  "key.upgrade",
 ] as const satisfies readonly OrderVerb[]);
 /** The roles that may submit an order. That gives them nothing, because the signature decides. */
 const CARRIERS = ["viewer", "technician", "maintainer", "security-admin", "owner"] as const satisfies readonly OperatorRole[];
@@ -149,6 +151,13 @@ export const OPERATIONS = {
   "lockdown.confirm": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },
   "lockdown.revert": { args: orderArgs, result: lockdownViewSchema, roles: CARRIERS, changes: true },
   "system.reboot": { args: orderArgs, result: v.strictObject({ rebooting: v.literal(true) }), roles: CARRIERS, changes: true },
+  /** [ID-65] Allows a stronger key in the place of the present one. */
+  "key.upgrade": {
+    args: orderArgs,
+    result: v.strictObject({ grant: v.optional(keyGrantSchema) }),
+    roles: CARRIERS,
+    changes: true,
+  },
   /** What an order must sign: the device, a fresh nonce, and the hash of the order's subject. */
   "order.nonce": {
     args: v.strictObject({ verb: carriedVerbSchema }),

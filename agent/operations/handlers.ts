@@ -21,6 +21,8 @@ export interface HandlerPorts {
    */
   readonly readAudit: (from: number, count: number) => Promise<readonly Uint8Array[]>;
   readonly warden: Pick<WardenClient, "call">;
+  /** An order has granted an upgrade of the key. */
+  readonly onKeyUpgrade: () => void;
   /** @throws Fault `identity.no-source` until the warden has reported it. */
   readonly deviceId: () => DeviceId;
 }
@@ -60,6 +62,12 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
     "system.reboot": async ({ order }) => {
       await submit("system.reboot", order);
       return { rebooting: true };
+    },
+    "key.upgrade": async ({ order }) => {
+      await submit("key.upgrade", order);
+      ports.onKeyUpgrade();
+      const { keyUpgrade } = await warden.call("status.read", {});
+      return keyUpgrade === undefined ? {} : { grant: keyUpgrade };
     },
     "order.nonce": async ({ verb }) => ({ deviceId: ports.deviceId(), ...(await warden.call("order.nonce", { verb })) }),
   };

@@ -29,6 +29,7 @@ export const REDACTORS: Redactors = {
   "lockdown.confirm": (view) => view,
   "lockdown.revert": (view) => view,
   "system.reboot": (result) => result,
+  "key.upgrade": (result) => result,
   "order.nonce": (nonce) => nonce,
 };
 
@@ -47,9 +48,10 @@ export function isGuest(principal: Principal): boolean {
  */
 export function statusForGuest(status: DeviceStatus): DeviceStatus {
   const { tpm: _withheld, ...shown } = status;
-  const { certificate, enrolment, tunnel, lockdown, update } = shown;
+  const { key, certificate, enrolment, tunnel, lockdown, update } = shown;
   return {
     ...shown,
+    ...(key?.upgrade && { key: { ...key, upgrade: { to: key.upgrade.to, state: key.upgrade.state } } }),
     ...(certificate && { certificate: { ...certificate, serial: WITHHELD, issuer: WITHHELD } }),
     ...(enrolment && {
       enrolment: { ...enrolment, ...(enrolment.lastFault && { lastFault: withoutMessage(enrolment.lastFault) }) },

@@ -9,6 +9,8 @@ export function renderChallenge(challenge: Challenge): string {
   const needs = trial ? "by a confirm key of the policy on trial" : "by someone whose role may give it";
   return [
     ...(verb === "console.login" ? [] : [`This needs an order "${verb}" ${needs}.`]),
+    // [ID-65] only the hash is in the challenge
+    ...(verb === "key.upgrade" ? ['Add --fingerprint and that of the present key, as "status" shows it, to the command.'] : []),
     `${trial ? "Before the trial ends" : "Within 15 minutes"}, run this on the laptop that has ${verb === "console.login" ? "your" : "the"} key (FILE):`,
     "",
     `sallyport-hub answer ${challengeText(challenge)} --key FILE`,

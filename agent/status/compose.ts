@@ -4,7 +4,7 @@ import type { VitalSigns } from "../../hal/ports.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { WardenResult } from "../../warden/protocol/format.ts";
-import type { DeviceStatus, TunnelStatus } from "./format.ts";
+import type { DeviceStatus, KeyUpgradeStatus, TunnelStatus } from "./format.ts";
 import { troublesOf } from "./troubles.ts";
 
 /** A value that was read, or the fault that prevented it. */
@@ -28,7 +28,14 @@ export interface DeviceStatusInputs {
   readonly life: DeviceStatus["life"];
   /** Undefined until the warden has reported it. */
   readonly identity: DeviceIdentity | undefined;
-  readonly key: { readonly protection: Protection; readonly fingerprint: Fingerprint; readonly note?: string } | undefined;
+  readonly key:
+    | {
+        readonly protection: Protection;
+        readonly fingerprint: Fingerprint;
+        readonly note?: string;
+        readonly upgrade?: KeyUpgradeStatus | undefined;
+      }
+    | undefined;
   /** Undefined until the warden has reported it, and before the first key. */
   readonly birth?: BirthRecord | undefined;
   readonly certificate: CertificateFacts | undefined;
@@ -67,6 +74,7 @@ export function composeDeviceStatus(inputs: DeviceStatusInputs): DeviceStatus {
         protection: key.protection,
         fingerprint: key.fingerprint,
         ...(key.note !== undefined && { note: text(key.note) }),
+        ...(key.upgrade !== undefined && { upgrade: key.upgrade }),
       },
     }),
     ...(birth && { birth: { protection: birth.protection, fingerprint: birth.keyFingerprint } }),

@@ -12,6 +12,7 @@ import { clockStateSchema } from "../../warden/time/format.ts";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { tpmStateSchema, tpmViewSchema } from "../../warden/tpm/format.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
+import { nonceSchema } from "../../ota/format/time.ts";
 import { lockdownStateSchema } from "../../warden/lockdown/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
 
@@ -39,12 +40,23 @@ export const tunnelStatusSchema = v.strictObject({
 });
 export type TunnelStatus = v.InferOutput<typeof tunnelStatusSchema>;
 
+/** [ID-68] Where the upgrade of the device key is. `possible`: it waits for an order. */
+export const keyUpgradeSchema = v.strictObject({
+  to: protectionSchema,
+  state: v.picklist(["possible", "ordered", "requesting", "proving", "replacing", "removing"]),
+  order: v.optional(nonceSchema),
+  lastFault: v.optional(faultSchema),
+});
+export type KeyUpgradeStatus = v.InferOutput<typeof keyUpgradeSchema>;
+
 /** The key that the device uses. */
 const keySchema = v.strictObject({
   protection: protectionSchema,
   fingerprint: fingerprintSchema,
   /** Why the key is not in the TPM, if it is not. */
   note: v.optional(shortText),
+  /** [ID-69] The stronger key that this device could have or is making. */
+  upgrade: v.optional(keyUpgradeSchema),
 });
 
 const certificateSchema = v.strictObject({

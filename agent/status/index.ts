@@ -9,4 +9,5 @@ export { renderStatus } from "./render.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";
 export { serialJson, serialText, wrapText } from "./serial-text.ts";
 export { renderUpdate } from "./update-text.ts";
+export { renderUpgrade } from "./upgrade-text.ts";
 export { counted } from "./units.ts";

@@ -3,7 +3,7 @@ import { FAULT_CODES, type FaultCode } from "../../hal/fault.ts";
 import type { FaultReport } from "../../hal/format/fault.ts";
 import type { Protection } from "../../hal/format/identity.ts";
 import type { TpmState } from "../../warden/tpm/format.ts";
-import type { DeviceStatus } from "./format.ts";
+import type { DeviceStatus, KeyUpgradeStatus } from "./format.ts";
 import { row } from "./rows.ts";
 
 /**
@@ -61,12 +61,29 @@ export function keyRows(status: DeviceStatus): string[] {
   const { key, birth } = status;
   if (key !== undefined) {
     const where = whereText(key.protection);
-    return [row("key", key.note === undefined ? where : `${where}: ${key.note}`), row("", key.fingerprint)];
+    return [
+      row("key", key.note === undefined ? where : `${where}: ${key.note}`),
+      row("", key.fingerprint),
+      ...(key.upgrade === undefined ? [] : [upgradeRow(key.upgrade)]),
+    ];
   }
   if (birth === undefined) return [row("key", "none yet")];
   const words = keyWords(keyFaultOf(status)?.code ?? "") ?? "not loaded yet";
   return [row("key", `NOT USABLE: ${words}`, `born ${whereText(birth.protection)}`), row("", birth.fingerprint)];
 }
+
+function upgradeRow({ to, state, lastFault }: KeyUpgradeStatus): string {
+  return row("", `upgrade (${to}): ${UPGRADES[state]}`, lastFault?.code);
+}
+
+const UPGRADES = {
+  possible: "POSSIBLE, waits for an operator's order key.upgrade",
+  ordered: "ordered, makes the new key",
+  requesting: "asks the hub for the certificate of the new key",
+  proving: "connects with the new key",
+  replacing: "has the new key recorded",
+  removing: "removes the old key",
+} as const;
 
 /** One line. */
 export function tpmRow({ present, ownership, clear, lockedOut, escrowed }: TpmState): string {

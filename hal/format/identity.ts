@@ -87,7 +87,8 @@ export type Chip = v.InferOutput<typeof chipSchema>;
 /**
  * [ID-6] The public birth record. It lies outside the encrypted data partition, so that a missing
  * TPM or a lost key is reported instead of being answered with a new identity. The warden writes it
- * once; only the owner's reset removes it.
+ * once, and again only for a stronger key that an order has granted; only the owner's reset removes
+ * it.
  */
 export const birthRecordSchema = v.strictObject({
   /** 1: without `chip`. */
@@ -98,6 +99,8 @@ export const birthRecordSchema = v.strictObject({
   keyFingerprint: fingerprintSchema,
   /** Of a key that is bound to a TPM. */
   chip: v.optional(chipSchema),
+  /** The fingerprint of the key that this one has replaced by an operator's order. [ID-67] */
+  previous: v.optional(fingerprintSchema),
 });
 export type BirthRecord = v.InferOutput<typeof birthRecordSchema>;
 

@@ -5,12 +5,13 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 import { printableJson } from "../../hal/format/text.ts";
-import { ORDER_HOLD_MS, ORDER_REQUEST_BYTES_MAX } from "../../warden/order-subject/format.ts";
+import { ORDER_HOLD_MS, ORDER_REQUEST_BYTES_MAX, type OrderRequest, withUpgradePlan } from "../../warden/order-subject/format.ts";
 import { answerText, parseChallenge } from "../../warden/orders/format/index.ts";
 import { makeKey, readKey } from "../orders/index.ts";
 import { readRepositoryFile } from "../repository/index.ts";
-import { type HubCommand, JSON_OPTION } from "./command.ts";
+import { type Given, type HubCommand, JSON_OPTION } from "./command.ts";
 import { EVIDENCE_HELP, EVIDENCE_OPTIONS, EVIDENCE_USAGE, showAndAsk } from "./evidence.ts";
+import { fingerprintOf } from "./state.ts";
 
 export const KEY_OPTION = { key: { type: "string" } } as const;
 
@@ -43,16 +44,23 @@ export const keygen: HubCommand = {
 
 export const answer: HubCommand = {
   name: "answer",
-  usage: `answer CHALLENGE --key FILE [--hold 300s] [--plan FILE] ${EVIDENCE_USAGE} [--json]`,
-  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it.`,
-  options: { ...JSON_OPTION, ...KEY_OPTION, ...EVIDENCE_OPTIONS, hold: { type: "string" }, plan: { type: "string" } },
+  usage: `answer CHALLENGE --key FILE [--hold 300s] [--plan FILE | --fingerprint SHA256] ${EVIDENCE_USAGE} [--json]`,
+  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it. --fingerprint is that of the device's present key, for key.upgrade.`,
+  options: {
+    ...JSON_OPTION,
+    ...KEY_OPTION,
+    ...EVIDENCE_OPTIONS,
+    hold: { type: "string" },
+    plan: { type: "string" },
+    fingerprint: { type: "string" },
+  },
   args: ["CHALLENGE"],
   run: async (given, terminal) => {
     const challenge = parseChallenge(given.arg("CHALLENGE"));
     const { privateKey, keyid } = readKey(given.text("key"));
     const plan = await planIn(given.optionalText("plan"));
     const request = { v: 1, kind: "order-request", ...challenge, ...(plan === undefined ? {} : { plan }) } as const;
-    await showAndAsk(given, terminal, request, undefined);
+    await showAndAsk(given, terminal, withUpgradeOf(request, given), undefined);
     const notAfterS = Math.floor((Date.now() + (given.duration("hold") ?? ORDER_HOLD_MS)) / 1000);
     const text = answerText(challenge, privateKey, keyid, notAfterS);
     const { verb, deviceId, planHash } = challenge;
@@ -65,6 +73,13 @@ export const answer: HubCommand = {
     return 0;
   },
 };
+
+/** [ID-65] The console shows the hash of an upgrade, and the signer knows the fingerprint. */
+function withUpgradeOf(request: OrderRequest, given: Given): OrderRequest {
+  const fingerprint = given.optionalText("fingerprint");
+  if (request.verb !== "key.upgrade" || fingerprint === undefined) return request;
+  return withUpgradePlan(request, fingerprintOf(fingerprint, "--fingerprint"));
+}
 
 /** The plan in a file: by itself, or in the answer of `lockdown.enforced`. */
 async function planIn(file: string | undefined): Promise<unknown> {

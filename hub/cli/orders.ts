@@ -10,7 +10,7 @@ import { printableJson } from "../../hal/format/text.ts";
 import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { planHashSchema, readOrderUnverified } from "../../warden/orders/format/index.ts";
-import { ORDER_HOLD_MS, type OrderRequest, pastedLine, signRequest } from "../../warden/order-subject/format.ts";
+import { ORDER_HOLD_MS, type OrderRequest, pastedLine, signRequest, withUpgradePlan } from "../../warden/order-subject/format.ts";
 import { pendingTrial, readKey } from "../orders/index.ts";
 import type { Answered } from "../outbox/index.ts";
 import { REPOSITORY_DIRECTORY } from "../state/index.ts";
@@ -32,7 +32,14 @@ const OPTIONS = {
 } as const;
 
 /** Verbs of orders that an operation of the same name accepts. */
-const verbSchema = v.picklist(["system.reboot", "update.approve", "update.revert", "lockdown.confirm", "lockdown.revert"]);
+const verbSchema = v.picklist([
+  "system.reboot",
+  "update.approve",
+  "update.revert",
+  "lockdown.confirm",
+  "lockdown.revert",
+  "key.upgrade",
+]);
 type Verb = v.InferOutput<typeof verbSchema>;
 
 export const order: HubCommand = {
@@ -104,12 +111,23 @@ function trialCommand(verb: Verb, help: string): HubCommand {
   };
 }
 
-/** [LCK-20] Adds the plan that an order over a policy on trial is about, as the device sends it. */
+/**
+ * [LCK-20] Adds the plan that an order over a policy on trial is about, as the device sends it, or
+ * that of a key upgrade.
+ */
 async function withPlans(opened: Opened, given: Given, terminal: HubTerminal, request: OrderRequest): Promise<OrderRequest> {
+  if (request.verb === "key.upgrade") return await withUpgrade(opened, given, terminal, request);
   if (!request.verb.startsWith("lockdown.")) return request;
   const plan = await planFrom(opened, given, terminal, request.deviceId, "now");
   const before = await planFrom(opened, given, terminal, request.deviceId, "before-trial");
   return { ...request, ...(plan === undefined ? {} : { plan }), ...(before === undefined ? {} : { before }) };
+}
+
+/** [ID-65] The upgrade, found from the fingerprint that the device reports and the signer reads. */
+async function withUpgrade(opened: Opened, given: Given, terminal: HubTerminal, request: OrderRequest): Promise<OrderRequest> {
+  const asked = await askDevice(opened, terminal, request.deviceId, "status", {}, waitMsOf(given));
+  const key = asked.state === "answered" ? tryCheck(OPERATIONS.status.result, asked.result)?.key : undefined;
+  return key === undefined ? request : withUpgradePlan(request, key.fingerprint);
 }
 
 async function planFrom(opened: Opened, given: Given, terminal: HubTerminal, deviceId: DeviceId, of: "now" | "before-trial") {

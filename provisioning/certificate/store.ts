@@ -5,6 +5,8 @@ import { CERTIFICATE_FILE_BYTES_MAX } from "./limits.ts";
 
 const CURRENT = "certificate.pem";
 const NEXT = "certificate-next.pem";
+/** Of the key that is to replace the present one. */
+const UPGRADE = "certificate-upgrade.pem";
 
 export interface StoredCertificates {
   /** PEM with intermediates; undefined before the first enrolment. */
@@ -30,6 +32,15 @@ export interface CertificateStore {
    */
   swap(): Promise<void>;
   discardNext(): Promise<void>;
+  /** The certificate of the key that is to replace the present one. [ID-68] */
+  upgrade(): Promise<string | undefined>;
+  putUpgrade(pem: string): Promise<void>;
+  /**
+   * Makes the certificate of the new key the `current` one; those of the old key are discarded.
+   * After a cut at any point the same call completes it.
+   */
+  adoptUpgrade(): Promise<void>;
+  discardUpgrade(): Promise<void>;
 }
 
 export function createCertificateStore(files: DurableFiles): CertificateStore {
@@ -58,5 +69,15 @@ export function createCertificateStore(files: DurableFiles): CertificateStore {
       await files.remove(NEXT);
     },
     discardNext: async () => files.remove(NEXT),
+    upgrade: async () => read(UPGRADE),
+    putUpgrade: async (pem) => write(UPGRADE, pem),
+    async adoptUpgrade() {
+      const upgrade = await read(UPGRADE);
+      if (upgrade === undefined) return;
+      await write(CURRENT, upgrade);
+      await files.remove(NEXT);
+      await files.remove(UPGRADE);
+    },
+    discardUpgrade: async () => files.remove(UPGRADE),
   };
 }

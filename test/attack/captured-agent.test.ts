@@ -7,7 +7,7 @@ import { hubTime } from "../lab/counterparts/hub-signer.ts";
 import { verifiedLog } from "../lab/worlds/warden.ts";
 import { asCaptured, type Attack, bornWarden, DEVICE, expectUnchanged, HOUR_MS, observe } from "./captured-agent/attack.ts";
 import { AUDIT_ATTACKS } from "./captured-agent/audit.ts";
-import { IDENTITY_ATTACKS } from "./captured-agent/identity.ts";
+import { IDENTITY_ATTACKS, KEY_ATTACKS } from "./captured-agent/identity.ts";
 import { LOCKDOWN_ATTACKS } from "./captured-agent/lockdown.ts";
 import { ORDER_ATTACKS } from "./captured-agent/order.ts";
 import { SESSION_ATTACKS } from "./captured-agent/session.ts";
@@ -19,6 +19,7 @@ import { UPDATE_ATTACKS } from "./captured-agent/update.ts";
 const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> } = {
   ...SESSION_ATTACKS,
   ...IDENTITY_ATTACKS,
+  ...KEY_ATTACKS,
   ...AUDIT_ATTACKS,
   ...TIME_ATTACKS,
   ...TPM_ATTACKS,

@@ -69,6 +69,10 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
     for (let n = 0; n < 3; n++)
       await warden.ask("birth.record", { protection: "file", keyFingerprint: fingerprint(unique() % 2 === 0 ? 0 : unique()) });
   },
+  "birth.replace": async ({ warden, unique }) =>
+    void (await warden.ask("birth.replace", { protection: "tpm", keyFingerprint: fingerprint(unique()) })),
+  "key.offer": async ({ warden, unique }) =>
+    void (await warden.ask("key.offer", { protection: unique() % 2 === 0 ? "tpm" : "none" })),
   "audit.append": async ({ warden }) => {
     const detail = Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`lie${n}`, "x".repeat(512)]));
     for (let code: string | undefined; code !== "protocol.rate-limited" && code !== "audit.full";)

@@ -23,7 +23,7 @@ async function filesIn(directory: string): Promise<WardenFiles & AsyncDisposable
   return {
     state,
     audit,
-    birth: await fatFiles(join(directory, "birth"), { wasThere: () => isBirthRecorded(state) }),
+    birth: await fatFiles(join(directory, "birth"), { wasThere: (name) => isBirthRecorded(state, name) }),
     targets: await linuxFiles(join(directory, "targets")),
     lockdown: await linuxFiles(join(directory, "lockdown")),
     update: await linuxFiles(join(directory, "update")),

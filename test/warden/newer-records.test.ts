@@ -26,6 +26,7 @@ const RECORDS = [
   ["birth", "birth.json"],
   ["state", "clock.json"],
   ["state", "audit-pending.json"],
+  ["state", "key-grant.json"],
   ["targets", "operators.taken"],
   ["targets", "policy.taken"],
   ["lockdown", "lockdown.json"],
@@ -39,6 +40,7 @@ const DECLARED_IN = [
   "hal/format/identity.ts",
   "warden/time/trusted-clock.ts",
   "warden/audit/pending-events.ts",
+  "warden/identity/upgrade.ts",
   "warden/targets/stored-payload.ts",
   "warden/lockdown/record.ts",
   "ota/floor/record.ts",
@@ -48,6 +50,7 @@ const DECLARED_IN = [
   "agent/tunnel/record.ts",
   "agent/console/record.ts",
   "provisioning/certificate/receipts.ts",
+  "provisioning/upgrade/record.ts",
   "hub/state/settings.ts",
 ];
 

@@ -1,4 +1,5 @@
-// The birth record: the device's first identity, written once. [ID-6]
+// The birth record: the device's first identity, written once, and the upgrades of its key, each of
+// which an order has granted. [ID-6] [ID-67]
 import { asFault, Fault } from "../../hal/fault.ts";
 import {
   BIRTH_RECORD,
@@ -6,6 +7,7 @@ import {
   type Chip,
   type DeviceIdentity,
   type Fingerprint,
+  isWeaker,
   type Protection,
 } from "../../hal/format/identity.ts";
 import { defined } from "../../hal/format/defined.ts";
@@ -16,13 +18,28 @@ import { readRecord, writeRecord } from "../../hal/record.ts";
 const BIRTH_FILE = "birth.json";
 
 /**
- * The record on disk; undefined before the first identity.
+ * Strongest first. On FAT no file that has bytes is written again, so the record of an upgraded key
+ * is a file of its own beside the first one. A key only becomes stronger, so these are all.
+ */
+const RECORD_FILES = ["birth-tpm.json", "birth-sealed.json", BIRTH_FILE] as const;
+
+/** The file of the record of a key that has replaced another one. */
+export function upgradedRecordFile(protection: Protection): string {
+  return `birth-${protection}.json`;
+}
+
+/**
+ * The record in force on disk; undefined before the first identity.
  * @throws Fault `birth.unreadable` for a record that exists and cannot be used. It is neither
  *   repaired nor replaced: only the owner's reset removes it.
  */
 export async function readBirth(files: DurableFiles): Promise<BirthRecord | undefined> {
   try {
-    return await readRecord(files, BIRTH_FILE, BIRTH_RECORD);
+    for (const name of RECORD_FILES) {
+      const record = await readRecord(files, name, BIRTH_RECORD);
+      if (record !== undefined) return record;
+    }
+    return undefined;
   } catch (error) {
     const fault = asFault(error, "file.read-failed", "read the birth record");
     throw new Fault("birth.unreadable", `the birth record cannot be used and is kept as it is: ${fault.message}`, {
@@ -48,7 +65,7 @@ export interface FirstKey {
 async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord> {
   const written = await readBirth(files);
   if (written !== undefined) {
-    if (written.protection === key.protection && written.keyFingerprint === key.keyFingerprint) return written;
+    if (isRecordOf(written, key)) return written;
     throw new Fault(
       "birth.conflict",
       `record the birth of "${identity.id}" with key ${key.keyFingerprint}: the device was born as "${written.id}" with key ${written.keyFingerprint} in ${written.protection}; ` +
@@ -68,9 +85,60 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
   return record;
 }
 
+/** What a grant allows. */
+export interface GrantedReplacement {
+  readonly from: Fingerprint;
+  /** The weakest protection of the new key. */
+  readonly to: Protection;
+}
+
+/**
+ * [ID-67] Id and source stay, so this is no second identity.
+ * @throws as {@link BirthBook.replace}.
+ */
+async function writeUpgrade(files: DurableFiles, key: FirstKey, granted: GrantedReplacement | undefined): Promise<BirthRecord> {
+  const written = await readBirth(files);
+  // the answer to an earlier call was lost
+  if (written?.previous !== undefined && isRecordOf(written, key)) return written;
+  if (written === undefined || granted === undefined || granted.from !== written.keyFingerprint)
+    throw new Fault(
+      "birth.conflict",
+      `replace the key of the birth record by ${key.keyFingerprint}: no operator's order key.upgrade allows that now; give one`,
+    );
+  if (isWeaker(key.protection, granted.to) || !isWeaker(written.protection, key.protection))
+    throw new Fault(
+      "key.weaker",
+      `replace the ${written.protection} key of the birth record by a ${key.protection} key: the order is for a key that is ${granted.to} or stronger`,
+    );
+  const { protection, keyFingerprint, chip } = key;
+  const record: BirthRecord = {
+    v: 2,
+    id: written.id,
+    source: written.source,
+    protection,
+    keyFingerprint,
+    ...defined({ chip }),
+    previous: written.keyFingerprint,
+  };
+  await writeRecord(files, upgradedRecordFile(key.protection), BIRTH_RECORD, record);
+  return record;
+}
+
+function isRecordOf(record: BirthRecord, { protection, keyFingerprint }: FirstKey): boolean {
+  return record.protection === protection && record.keyFingerprint === keyFingerprint;
+}
+
 export interface BirthBook {
   read(): Promise<BirthRecord | undefined>;
   record(identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord>;
+  /**
+   * Replaces the key of the record, or finds that it was replaced by this one. After a power cut
+   * the old record is in force or the new one.
+   * @param granted what an order allows; undefined when none does.
+   * @throws Fault `birth.conflict` without a grant for the recorded key; `key.weaker`;
+   *   `birth.unreadable`; those of the files.
+   */
+  replace(key: FirstKey, granted: GrantedReplacement | undefined): Promise<BirthRecord>;
 }
 
 /**
@@ -82,5 +150,6 @@ export function createBirthBook(files: DurableFiles): BirthBook {
   return {
     read: () => readBirth(files),
     record: (identity, key) => exclusively(() => writeBirth(files, identity, key)),
+    replace: (key, granted) => exclusively(() => writeUpgrade(files, key, granted)),
   };
 }

@@ -2,4 +2,5 @@
 export { createBirthBook, type BirthBook } from "./birth.ts";
 export { chooseIdentity } from "./choose.ts";
 export { settleIdentity } from "./settle.ts";
+export { createKeyUpgrades, type KeyUpgrades } from "./upgrade.ts";
 export { recordBirth, isBirthRecorded } from "./birth-marker.ts";

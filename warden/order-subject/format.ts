@@ -5,9 +5,9 @@ import * as v from "valibot";
 import { asFault, Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { wrap } from "../../hal/format/prose.ts";
-import { check } from "../../hal/format/schema.ts";
+import { check, tryCheck } from "../../hal/format/schema.ts";
 import { printable } from "../../hal/format/text.ts";
-import { type DeviceId, deviceIdSchema } from "../../hal/format/identity.ts";
+import { type DeviceId, deviceIdSchema, type Fingerprint } from "../../hal/format/identity.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
 import { reachOf, type TargetCustom } from "../../ota/trust/format/index.ts";
 import {
@@ -20,6 +20,7 @@ import {
   targetFileName,
   whyNotFor,
 } from "../../ota/trust/index.ts";
+import { upgradePlanHash, upgradePlanSchema, upgradePlansOf } from "../identity/format.ts";
 import { differenceOf, type Plan, PLAN_BYTES_MAX, planHash as hashOf, planSchema, staysOpen } from "../lockdown/format/index.ts";
 import { type Order, orderVerbSchema, planHashSchema, signOrder } from "../orders/format/index.ts";
 import { groupsOf, parseRoster, ROSTER_BYTES_MAX } from "../roster/format.ts";
@@ -32,7 +33,10 @@ export const orderRequestSchema = v.strictObject({
   verb: orderVerbSchema,
   nonce: nonceSchema,
   planHash: v.optional(planHashSchema),
-  /** Orders over a policy on trial: the plan, and the one that was in force before. [LCK-20] */
+  /**
+   * Orders over a policy on trial: the plan, and the one that was in force before [LCK-20]. Orders
+   * over the key: what replaces which [ID-65].
+   */
   plan: v.optional(v.unknown()),
   before: v.optional(v.unknown()),
 });
@@ -121,6 +125,8 @@ export async function resolveSubject(request: OrderRequest, evidence: OrderEvide
     case "lockdown.confirm":
     case "lockdown.revert":
       return { lines: shown([head, ...trialLines(request)]), needsConsent: true };
+    case "key.upgrade":
+      return { lines: shown([head, ...upgradeLines(request)]), needsConsent: true };
     case "console.login":
     case "system.reboot":
       if (request.planHash !== undefined)
@@ -189,6 +195,41 @@ function readPlan(request: OrderRequest, plan: unknown): Plan {
     throw unresolved(request, asFault(error, "schema.invalid", "read the plan").message);
   }
   throw unresolved(request, `the plan has more than ${PLAN_BYTES_MAX} bytes`);
+}
+
+const KEPT = { tpm: "in the TPM", sealed: "sealed by the TPM", file: "in a file" } as const;
+
+/** [ID-65] The key that is replaced, and the weakest that replaces it, hashed again. */
+function upgradeLines(request: OrderRequest): readonly string[] {
+  const { planHash } = request;
+  if (planHash === undefined) throw unresolved(request, "the device says that it can make no stronger key");
+  if (request.plan === undefined)
+    throw unresolved(request, "it needs the fingerprint of the device's present key: --fingerprint, as the status shows it");
+  const plan = tryCheck(upgradePlanSchema, request.plan);
+  if (plan === undefined) throw unresolved(request, "what was sent with it is no plan of a key upgrade");
+  const found = upgradePlanHash(plan);
+  if (found !== planHash)
+    throw unresolved(request, `the device asks for ${planHash}, but the plan at hand has the hash ${found}`);
+  const { protection, keyFingerprint } = plan.from;
+  return [
+    `replaces  the key ${KEPT[protection]}`,
+    `          ${keyFingerprint}, which you should know as this device's`,
+    `by        a new key ${KEPT[plan.to]}${plan.to === "tpm" ? "" : " or stronger"}`,
+    "effect    the device keeps its id, makes the key and asks the hub for a certificate; the old key",
+    "          stays in use until the hub has accepted the new one, and is then removed",
+  ];
+}
+
+/**
+ * [OPS-26] Adds the plan of an upgrade to a request that has only its hash.
+ * @param keyFingerprint of the device's present key, as the signer knows it.
+ * @throws Fault `order.unresolved` when no upgrade of that key has the hash.
+ */
+export function withUpgradePlan(request: OrderRequest, keyFingerprint: Fingerprint): OrderRequest {
+  if (request.planHash === undefined) return request;
+  const plan = upgradePlansOf(keyFingerprint).find((each) => upgradePlanHash(each) === request.planHash);
+  if (plan === undefined) throw unresolved(request, `${request.planHash} is no upgrade of the key ${keyFingerprint}`);
+  return { ...request, plan };
 }
 
 /** [OPS-26] The release with the hash of the request, as the signer's own root vouches for it. */

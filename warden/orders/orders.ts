@@ -20,7 +20,12 @@ import { createOrderNonces, type OrderNonces } from "./nonces.ts";
  * with what it is about to do.
  * @throws Fault that says why it cannot.
  */
-export type Executor = (order: { readonly planHash?: string; readonly by: string }) => Promise<void>;
+export type Executor = (order: {
+  readonly planHash?: string;
+  readonly by: string;
+  /** The order's own, which names it. */
+  readonly nonce: string;
+}) => Promise<void>;
 
 /** Orders about a policy on trial, which has a nonce and keys of its own. [LCK-12] */
 export interface TrialOrders {
@@ -126,7 +131,11 @@ class OrderService {
     // before it is carried out: a reboot leaves no time
     await record(acceptance(verb, { operator, keyid, order }));
     try {
-      await executor({ by: operator.id, ...(order.planHash === undefined ? {} : { planHash: order.planHash }) });
+      await executor({
+        by: operator.id,
+        nonce: order.nonce,
+        ...(order.planHash === undefined ? {} : { planHash: order.planHash }),
+      });
     } catch (error) {
       const { code } = asFault(error, "assert.broken", `carry out "${verb}"`);
       await record({ event: eventOf(verb, false), result: "failed", principal: operator.id, detail: { verb, keyid, code } });

@@ -12,6 +12,7 @@ const RIGHTS: Readonly<Record<OrderVerb, readonly OperatorRole[]>> = {
   "lockdown.revert": ["security-admin"],
   "system.wipe": ["owner"],
   "role.grant": ["owner"],
+  "key.upgrade": ["security-admin", "owner"],
   "console.login": ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
 };
 

@@ -33,6 +33,7 @@ import {
 import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../orders/format/index.ts";
 import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
 import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
+import { keyGrantSchema } from "../identity/format.ts";
 import { clockStateSchema } from "../time/format.ts";
 import { tpmStateSchema, tpmViewSchema } from "../tpm/format.ts";
 import { updateStatusSchema } from "../update/format.ts";
@@ -147,6 +148,29 @@ export const WARDEN_VERBS = {
     limiter: "once",
     refusals: "session",
   },
+  /**
+   * The agent says how strong a key it could make now, or that it could make no stronger one, and
+   * learns what an order has granted. What it says is what an order `key.upgrade` is about. [ID-65]
+   */
+  "key.offer": {
+    args: v.strictObject({ protection: v.optional(protectionSchema) }),
+    result: v.strictObject({ planHash: v.optional(planHashSchema), grant: v.optional(keyGrantSchema) }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
+  /** Replaces the key of the birth record, once for each order `key.upgrade`. [ID-67] */
+  "birth.replace": {
+    args: v.strictObject({
+      protection: protectionSchema,
+      keyFingerprint: fingerprintSchema,
+      chip: v.optional(chipSchema),
+    }),
+    result: birthRecordSchema,
+    changes: "machine",
+    limiter: "once",
+    refusals: "session",
+  },
   /** Appends an entry of the agent, marked as such. Answers when it is durable. */
   "audit.append": {
     args: auditEntrySchema,
@@ -206,6 +230,8 @@ export const WARDEN_VERBS = {
       residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
+      /** [ID-66] An order `key.upgrade` that is not carried out yet. */
+      keyUpgrade: v.optional(keyGrantSchema),
       /** Absent where no TPM is configured. */
       tpm: v.optional(tpmStateSchema),
       /** What does not work in the warden; absent when everything does. */

@@ -36,7 +36,8 @@ export function createFileKeyStore({ files }: { readonly files: DurableFiles }):
     }
     return fileKey(pem);
   };
-  return { protection: "file", unavailable: async () => undefined, load, create };
+  const remove = (): Promise<void> => files.remove(KEY_FILE);
+  return { remove, protection: "file", unavailable: async () => undefined, load, create };
 }
 
 /** @throws Fault `key.mismatch` when `pem` is not a P-256 private key. */

@@ -104,6 +104,10 @@ class SealedKeyStore implements ChipKeyStore {
     }
   }
 
+  remove(): Promise<void> {
+    return this.#files.remove(KEY_FILE);
+  }
+
   async #sealed(tpm: Tpm, data: Uint8Array): Promise<Tss2Key> {
     await using parent = await parentForMaking(tpm, this.#chip.parent, "sealing");
     await using cover = await coverFor(tpm, parent);

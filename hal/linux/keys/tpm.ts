@@ -105,6 +105,10 @@ class TpmKeyStore implements ChipKeyStore {
     }
   }
 
+  remove(): Promise<void> {
+    return this.#files.remove(KEY_FILE);
+  }
+
   /** The next start finds the way again where the file cannot be written now. */
   async #reparent(key: Tss2Key): Promise<void> {
     try {

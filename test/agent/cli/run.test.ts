@@ -157,10 +157,16 @@ function agentWith(result: Record<string, unknown>, planHash?: string) {
 }
 const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key FILE\n/u.exec(text)?.[1] ?? "";
 
-test("[OPS-7] each of the five ordered commands shows the challenge, reads its answer, and sends the order", async (t) => {
+test("[OPS-7] each of the six ordered commands shows the challenge, reads its answer, and sends the order", async (t) => {
   const shown = { state: { at: "confirmed", counter: 8 }, open: ["tcp 22"], usb: [] };
   const cases: readonly [string, Record<string, unknown>, string, RegExp][] = [
     ["reboot", { rebooting: true }, "system.reboot", /^This device restarts now\.\n$/u],
+    [
+      "key upgrade",
+      { grant: { order: NONCE, by: "ada", from: `sha256:${NONCE}`, to: "tpm", expires: "2027-03-01T00:00:00.000Z" } },
+      "key.upgrade",
+      /^This device makes a new key \(tpm\) and asks the hub for its certificate until 2027-03-01\./u,
+    ],
     [
       "update approve",
       { phase: "trying", version: "1.2.0", running: "a" },

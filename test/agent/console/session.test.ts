@@ -105,6 +105,7 @@ test("[CON-3] [OPS-5] the operations deny a guest what needs a login, and record
     ["reboot", "system.reboot"],
     ["lockdown  revert", "lockdown.revert"],
     ["update revert", "update.revert"],
+    ["key upgrade", "key.upgrade"],
   ] as const) {
     const { screen, performed } = await type([`${line}\r`]);
     t.match(screen, `operation.denied: "console" with role guest may not ask for "${operation}"`);

@@ -21,4 +21,32 @@ export const IDENTITY_ATTACKS: AttacksOn<"identity" | "birth"> = {
       "the same record again is no second birth",
     );
   },
+
+  "birth.replace": async ({ peer, refused }) => {
+    const mine = { protection: "tpm", keyFingerprint: `sha256:${"cd".repeat(32)}` };
+    await refused("birth.replace", mine, /birth\.conflict/u);
+    await peer.ask("key.offer", { protection: "tpm" });
+    await refused("birth.replace", mine, /birth\.conflict/u);
+    await refused("birth.replace", BORN, /birth\.conflict/u);
+    await refused("birth.replace", { ...mine, previous: BORN.keyFingerprint }, /protocol\.invalid/u);
+    await refused("birth.replace", { ...mine, order: "5a".repeat(32) }, /protocol\.invalid/u);
+    await refused("birth.replace", { ...mine, chip: { storage: "../../etc" } }, /protocol\.invalid/u);
+  },
+};
+
+/** The offer is the agent's word, which the signer of an order reads and the warden never obeys. */
+export const KEY_ATTACKS: AttacksOn<"key"> = {
+  "key.offer": async ({ t, peer, refused }) => {
+    for (const args of [{ protection: "none" }, { protection: "tpm", grant: {} }, { to: "tpm" }, { protection: ["tpm"] }])
+      await refused("key.offer", args, /protocol\.invalid/u);
+    t.notMatch(JSON.stringify(await peer.ask("key.offer", { protection: "file" })), /planHash/u, "no weaker key is on offer");
+    t.match(await peer.ask("key.offer", { protection: "tpm" }), { result: { planHash: /^sha256:/u, grant: undefined } });
+    t.strictSame(
+      await peer
+        .ask("order.submit", { verb: "key.upgrade", order: "{}" })
+        .then((answer) => /fault/u.test(JSON.stringify(answer))),
+      true,
+    );
+    t.match(await peer.ask("key.offer", {}), { result: { planHash: undefined } });
+  },
 };

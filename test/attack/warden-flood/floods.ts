@@ -48,6 +48,8 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
   hello: { protocol: 1, program: "x".repeat(64) },
   "identity.read": {},
   "birth.record": { protection: "file", keyFingerprint: `sha256:${hex}` },
+  "birth.replace": { protection: "tpm", keyFingerprint: `sha256:${hex}` },
+  "key.offer": { protection: "tpm" },
   "audit.append": {
     event: "hub.untrusted",
     result: "refused",

@@ -14,6 +14,10 @@ import type { DurableFiles } from "../../../hal/ports.ts";
 import { createCertificateReceipts } from "../../../provisioning/certificate/receipts.ts";
 import { RECEIPTS_FILE_BYTES_MAX } from "../../../provisioning/certificate/limits.ts";
 import { loadRequest } from "../../../provisioning/enrolment/record.ts";
+import { UPGRADE_RECORD_BYTES_MAX } from "../../../provisioning/upgrade/limits.ts";
+import { loadUpgrade } from "../../../provisioning/upgrade/record.ts";
+import { readRecord } from "../../../hal/record.ts";
+import { KEY_GRANT } from "../../../warden/identity/upgrade.ts";
 import { buildRequest, parseRequest, REQUEST_BYTES_MAX } from "../../../provisioning/x509/format/index.ts";
 import { NOTE_BYTES_MAX, SEGMENT_BYTES_MAX, segmentName } from "../../../warden/audit/format/index.ts";
 import { openCheckpoint } from "../../../warden/audit/checkpoints.ts";
@@ -104,6 +108,22 @@ function smallRecords(): readonly (readonly [string, Edge])[] {
       "receipts of certificates",
       record(RECEIPTS_FILE_BYTES_MAX, { readable: 1, received: [receipt], v: 1 }, async (files) =>
         notIgnored(await createCertificateReceipts(files).lastReceivedAtMs()),
+      ),
+    ],
+    [
+      "record of a key upgrade",
+      record(
+        UPGRADE_RECORD_BYTES_MAX,
+        { at: "making", from: `sha256:${"ab".repeat(32)}`, order: "5a".repeat(32), readable: 1, to: "tpm", v: 1, was: "file" },
+        async (files) => notIgnored((await loadUpgrade(files)).at === "idle" ? undefined : true),
+      ),
+    ],
+    [
+      "grant of a key upgrade",
+      record(
+        KEY_GRANT.bytesMax,
+        { by: "ada", from: `sha256:${"ab".repeat(32)}`, order: "5a".repeat(32), orderedAt: 1, readable: 1, to: "tpm", v: 1 },
+        async (files) => await readRecord(files, "key-grant.json", KEY_GRANT),
       ),
     ],
     [

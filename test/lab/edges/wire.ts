@@ -60,6 +60,12 @@ const WARDEN_ARGS: { readonly [V in WardenVerb]: WardenArgs<V> } = {
   hello: { protocol: 1, program: "p".repeat(64) },
   "identity.read": {},
   "birth.record": { protection: "file", keyFingerprint: `sha256:${SHA}` },
+  "birth.replace": {
+    protection: "tpm",
+    keyFingerprint: `sha256:${SHA}`,
+    chip: { storage: `000b${SHA}`, endorsement: `000b${SHA}` },
+  },
+  "key.offer": { protection: "tpm" },
   "audit.append": {
     event: "agent.started",
     result: "ok",

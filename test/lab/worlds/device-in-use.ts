@@ -1,13 +1,21 @@
 // A device in use, for tests of what it finds in its state: born, its clock set, with a roster, a
 // confirmed policy and a committed release.
 import { canonicalJson, type JsonValue } from "../../../hal/format/json.ts";
+import { challengeText, orderOfAnswer, parseChallenge } from "../../../warden/orders/format/index.ts";
 import { hubTime } from "../counterparts/hub-signer.ts";
 import { labCustom } from "../counterparts/repository.ts";
 import type { TestContext } from "../runner/context.ts";
 import { lockdownOrder, policyBytes } from "./lockdown.ts";
 import { type Operator, operator } from "./orders.ts";
 import { DEVICE, rosterText } from "./targets.ts";
-import { broughtTo, type RunningWarden, type WardenFiles, type WholeWarden, wholeWarden } from "./whole-warden.ts";
+import {
+  broughtTo,
+  type RunningWarden,
+  type WardenAnswer,
+  type WardenFiles,
+  type WholeWarden,
+  wholeWarden,
+} from "./whole-warden.ts";
 
 /** The fingerprint of the device key at its birth. */
 export const KEY = `sha256:${"ab".repeat(32)}`;
@@ -35,8 +43,23 @@ export async function deviceInUse(
   await warden.ask("time.set", hubTime(world.hub.time, DEVICE, String(result?.["nonce"]), world.clock.nowMs()));
   await broughtTo(world, warden, "trust.refresh", {});
   await confirmPolicy(warden);
+  await orderKeyUpgrade(warden, owner);
   await warden.stop();
   return { world, owner };
+}
+
+/** Grants the replacement of a file key by one in the TPM. @returns the answer to the order. */
+export async function orderKeyUpgrade(warden: RunningWarden, owner: Operator): Promise<WardenAnswer> {
+  const { result: offered } = await warden.ask("key.offer", { protection: "tpm" });
+  const { result } = await warden.ask("order.nonce", { verb: "key.upgrade" });
+  const challenge = challengeText({
+    verb: "key.upgrade",
+    deviceId: DEVICE,
+    nonce: String(result?.["nonce"]),
+    planHash: String(offered?.["planHash"]),
+  });
+  const order = JSON.stringify(orderOfAnswer(parseChallenge(challenge), owner.answer(challenge)));
+  return await warden.ask("order.submit", { verb: "key.upgrade", order });
 }
 
 /** Adds a policy with this counter, to be published with the role `policy`. */

@@ -34,7 +34,8 @@ export function deviceId(text: string): DeviceId {
 }
 
 /** For handlers that need no warden. */
-export const NO_WARDEN: Pick<HandlerPorts, "warden" | "deviceId"> = {
+export const NO_WARDEN: Pick<HandlerPorts, "warden" | "deviceId" | "onKeyUpgrade"> = {
+  onKeyUpgrade: () => undefined,
   warden: { call: (verb) => unexpected(verb)() },
   deviceId: () => deviceId("GW-4711"),
 };
@@ -55,6 +56,7 @@ export const HANDLERS: OperationHandlers = {
   "lockdown.confirm": unexpected("lockdown.confirm"),
   "lockdown.revert": unexpected("lockdown.revert"),
   "system.reboot": unexpected("system.reboot"),
+  "key.upgrade": unexpected("key.upgrade"),
   "order.nonce": unexpected("order.nonce"),
 };
 

@@ -13,6 +13,8 @@ export const VERBS: VerbHandlers = {
   hello: async () => ({ protocol: 1, program: "warden", bootId: "b" }),
   "identity.read": unexpected("identity.read"),
   "birth.record": unexpected("birth.record"),
+  "birth.replace": unexpected("birth.replace"),
+  "key.offer": unexpected("key.offer"),
   "audit.append": async () => ({ seq: 7 }),
   "audit.read": unexpected("audit.read"),
   "audit.checkpoint": unexpected("audit.checkpoint"),

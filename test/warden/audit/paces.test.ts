@@ -30,6 +30,7 @@ type Of<S extends AuditSource> = {
 const LIMITERS =
   /paced\(\)|createTokenBucket|createRateLimitedRecorder|HUB_TIME_PERIOD_MS|REMEMBERED_MAX|FINDINGS_RECORDED_MAX|before === 0|keyFingerprint\)/u;
 
+const KEY_UPGRADE = "warden/identity/upgrade.ts";
 const ORDERS = "warden/orders/orders.ts";
 const TARGETS = "warden/targets/trail.ts";
 const LOCKDOWN = "warden/lockdown/trail.ts";
@@ -78,6 +79,9 @@ const PACES = {
   "chip.lost": { by: "plug", in: CHIP, bound: /#record = createRateLimitedRecorder/u },
   "chip.found": { by: "plug", in: CHIP, bound: /#record = createRateLimitedRecorder/u },
   "birth.recorded": { by: "agent", in: "warden/identity/birth-marker.ts", bound: /told\.has\(keyFingerprint\)/u },
+  "birth.replaced": { by: "agent", in: "warden/identity/birth-marker.ts", bound: /told\.has\(keyFingerprint\)/u },
+  "key.upgrade-ordered": { by: "signed", in: KEY_UPGRADE, bound: /planHash !== upgradePlanHash\(plan\)/u },
+  "key.upgrade-expired": { by: "signed", in: KEY_UPGRADE, bound: /await this\.#forget\(\)/u },
   "trust.refreshed": { by: "agent", in: TARGETS, bound: /recordRefreshed = createRateLimitedRecorder/u },
   "trust.damaged": { by: "agent", in: TARGETS, bound: /recordRefusal = createRateLimitedRecorder/u },
   "update.begun": begun,

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { Fault, type FaultCode } from "../../../hal/fault.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type Order, type OrderEnvelope, orderSchema, type OrderVerb, signOrder } from "../../../warden/orders/format/index.ts";
-import { createOrders, type Orders, type OrdersOptions } from "../../../warden/orders/index.ts";
+import { createOrders, type Executor, type Orders, type OrdersOptions } from "../../../warden/orders/index.ts";
 import { NONCE_LIFE_MS, NONCES_MAX, NONCES_OF_VERB_MAX } from "../../../warden/orders/limits.ts";
 import { parseRoster, type Roster, type OperatorRole } from "../../../warden/roster/format.ts";
 import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
@@ -40,7 +40,7 @@ function rigOf(): Rig {
   const done: Rig["done"] = [];
   const executor =
     (verb: OrderVerb) =>
-    async (order: { readonly by: string; readonly planHash?: string }): Promise<void> => {
+    async ({ nonce: _nonce, ...order }: Parameters<Executor>[0]): Promise<void> => {
       if (rig.failing !== undefined) throw rig.failing;
       done.push({ verb, ...order });
     };

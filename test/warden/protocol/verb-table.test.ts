@@ -22,6 +22,7 @@ type ReadingVerb = {
  */
 const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "identity.read": {},
+  "key.offer": { protection: "tpm" },
   "audit.read": { from: 0, count: 1 },
   "audit.checkpoint": { oldSize: 0 },
   "status.read": {},

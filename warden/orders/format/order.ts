@@ -25,6 +25,8 @@ export const orderVerbSchema = v.picklist([
   "update.approve",
   "update.revert",
   "role.grant",
+  /** A stronger key in the place of the present one. [ID-65] */
+  "key.upgrade",
   /** Login of a person at the serial console. What it grants ends with the session. [CON-4] */
   "console.login",
 ]);

@@ -37,6 +37,7 @@ function storeWith(protection: Protection, { key, unavailable, stranger }: Has):
       return key;
     },
     create: async () => Promise.reject(new Fault("assert.broken", "nothing may be made")),
+    remove: async () => Promise.reject(new Fault("assert.broken", "nothing may be removed")),
   };
 }
 

@@ -1,0 +1,7 @@
+// Bounds on the upgrade of a device key.
+
+/**
+ * How long an order `key.upgrade` may be carried out: an operator may have to approve the new key
+ * at the hub, and the hub may be out of reach. [ID-66]
+ */
+export const GRANT_LIFE_MS = 14 * 86_400_000;
