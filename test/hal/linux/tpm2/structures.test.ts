@@ -8,6 +8,7 @@ import {
   ATTESTATION_TEMPLATE,
   nameOf,
   OBJECT,
+  publicKeyObject,
   readAttestation,
   RSA_STORAGE_TEMPLATE,
   sealTemplate,
@@ -87,6 +88,14 @@ test("the Name of an object and of an index is the one that tpm2-tools tells", a
   t.equal(hex(nvName(area)), vectors.hex["nv.name"]);
   t.equal(hex(writeNvPublic(area)), "01800001000b0006000600000028");
   t.same(readNvPublic(new WireReader(writeNvPublic(area), "an index")), area);
+});
+
+test("public keys of the TPM are keys of node:crypto, and sealed data is none", async (t) => {
+  const keyOf = (name: string) => publicKeyObject(readSizedPublic(readerOf(name)));
+  t.match(keyOf("sign.pub").asymmetricKeyDetails, { namedCurve: "prime256v1" });
+  t.match(keyOf("rsasign.pub").asymmetricKeyDetails, { modulusLength: 2048, publicExponent: 65_537n });
+  t.throws(() => keyOf("seal.pub"), { code: "tpm.invalid", message: /P-256 or RSA was expected/ });
+  t.throws(() => publicKeyObject(SIGNING_TEMPLATE), { code: "tpm.protocol", message: /is no key/ });
 });
 
 test("[ID-40] the templates are these bytes", async (t) => {
