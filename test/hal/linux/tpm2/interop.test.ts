@@ -37,6 +37,7 @@ import { sized, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
 import { createTpmCommands } from "../../../../hal/linux/tpm/openssl.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../../lab/counterparts/tpm2-tools.ts";
+import { openWiretap } from "../../../lab/counterparts/wiretap.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 
 const withTools = needs("swtpm", "tpm2-tools");
@@ -216,7 +217,8 @@ test("a credential that tpm2_makecredential made for our key opens in this TPM",
   // The tool's file: a magic number and a version, then TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET.
   const file = new WireReader((await tools.read("credential")).subarray(8), "a credential");
   const [credential, secret] = [file.sized(), file.sized()];
-  await using tpm = await openTpm(chip);
+  await using wire = await openWiretap(chip.port);
+  await using tpm = await openTpm(wire);
   const root = await readPublicOf(tpm, ROOT);
   const key = await readPublicOf(tpm, 0x8101_0001);
   await using object = await load(tpm, root, blob);
@@ -227,6 +229,7 @@ test("a credential that tpm2_makecredential made for our key opens in this TPM",
     return Buffer.from(await activateCredential(tpm, { object, key }, { credential, secret }, auths)).toString();
   };
   t.equal(await open(), "of the hub");
+  t.notOk(wire.hears("of the hub"), "it is encrypted on the way");
   await using other = await load(tpm, root, await create(tpm, root, ATTESTATION_TEMPLATE));
   await using session = await startSession(tpm, "policy");
   await policySecret(tpm, session, permanent(HANDLE.endorsement));
