@@ -6,7 +6,7 @@ export { createOptionalHandoverReader, linuxHandoverReader, linuxHandoverWriter 
 export { fatFiles, foreignFiles, linuxAppendFiles, linuxFiles, ownAppendFiles, ownFiles } from "./files/index.ts";
 export { linuxDeadManSwitch, linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
-export { type ChosenStore, chooseKeyStore, createFileKeyStore, type WantedStore } from "./keys/index.ts";
+export { type ChosenStore, chooseKeyStore, createFileKeyStore, createTpmKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock.ts";
 export { linuxNetwork } from "./network/index.ts";
 export { linuxPower } from "./power.ts";
@@ -26,7 +26,6 @@ export {
   isTpmProviderActive,
   restartWith,
   systemTpmProvider,
-  createTpmKeyStore,
   type TpmProvider,
 } from "./tpm/index.ts";
 export { linuxUptime } from "./uptime.ts";
