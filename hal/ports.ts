@@ -7,6 +7,16 @@ import type { Chip, Fingerprint, HardwareFacts, Protection } from "./format/iden
 import type { BootPlan, SlotName, SlotPart } from "./format/slots.ts";
 
 export type { DeadManSwitch, WayBack } from "./dead-man-switch.ts";
+export type {
+  ChipAuths,
+  ChipCredential,
+  ChipHierarchy,
+  ChipPulse,
+  ChipView,
+  KeptChipKey,
+  TpmChip,
+  TryLimits,
+} from "./tpm-chip.ts";
 export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } from "./usb.ts";
 
 /**

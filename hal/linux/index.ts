@@ -1,5 +1,6 @@
 // The drivers of a Linux machine. Only main.ts files and tests import this. The serial port has a
 // door of its own (serial/index.ts), because it brings a native add-on that only the agent carries.
+export { linuxTpmChip } from "./chip/index.ts";
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, createSimulatedClock } from "./clock/index.ts";
 export { createOptionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";

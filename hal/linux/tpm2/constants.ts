@@ -142,6 +142,7 @@ export const NV = {
   ownerRead: 0x0002_0000,
   authRead: 0x0004_0000,
   noDa: 0x0200_0000,
+  written: 0x2000_0000,
 } as const;
 
 /** TPMA_SESSION. (Part 2, table 32) */

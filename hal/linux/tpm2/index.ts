@@ -40,10 +40,10 @@ export {
   STORAGE_TEMPLATE,
   unseal,
 } from "./objects.ts";
-export { openTpmAt, useTpm } from "./open.ts";
+export { openTpmAt, useTpm, wayOf } from "./open.ts";
 export { pcrExtend, pcrRead } from "./pcr.ts";
 export { readTss2Pem, type Tss2Key, writeTss2Pem } from "./pem.ts";
-export { NO_PASSWORD, type TpmEntity } from "./session.ts";
+export { type Authorization, NO_PASSWORD, type TpmEntity, type TpmSession } from "./session.ts";
 export { policyAuthorize, policyGetDigest, policyPcr, policySecret, startSession, verifySignature } from "./sessions.ts";
 export { nameOf, type PublicArea } from "./structures.ts";
 export { Tpm } from "./tpm.ts";
