@@ -1,6 +1,7 @@
 // The manager of the device's identity: the key that was born with it, a valid certificate, and the
 // next certificate before that one expires. [ID-6] [ID-9]
 import { Fault } from "../../hal/fault.ts";
+import { defined } from "../../hal/format/defined.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
 import { type Enrolment, startEnrolment } from "../../provisioning/enrolment/index.ts";
@@ -148,14 +149,14 @@ class DeviceIdentityManager implements IdentityManager {
     const { warden } = this.#options;
     const { birth } = await warden.call("identity.read", {});
     const { key, made, note } = await this.#options.settleKey(birth);
-    const { protection, fingerprint } = key;
+    const { protection, fingerprint, chip } = key;
     if (made)
       this.#options.note({
         event: "key.created",
         result: "ok",
         detail: { protection, fingerprint, ...(note !== undefined && { note }) },
       });
-    await warden.call("birth.record", { protection, keyFingerprint: fingerprint });
+    await warden.call("birth.record", { protection, keyFingerprint: fingerprint, ...defined({ chip }) });
     this.#key = { key, note };
     return key;
   }
