@@ -1,5 +1,5 @@
-// A board with a TPM whose power a test cuts: warden, agent and chip end in the same moment, without
-// a word, and come back from what was on the disk and in the chip.
+// A board with a TPM whose power a test cuts: warden, agent and chip end in the same moment,
+// without a word, and come back from what was on the disk and in the chip.
 import { watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
