@@ -1,5 +1,5 @@
-// A way to a simulated TPM that a test can cut at a chosen command, before the TPM gets it or before
-// its answer comes back.
+// A way to a simulated TPM that a test can cut at a chosen command, before the TPM gets it or
+// before its answer comes back.
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { assert } from "../../../hal/fault.ts";
 import type { TestContext } from "../runner/context.ts";
