@@ -144,6 +144,7 @@ export interface CreateOptions {
   readonly cover?: TpmSession;
 }
 
+/** inSensitive, inPublic, outsideInfo and creationPCR of both commands that make something. */
 function creation({ password = EMPTY, data = EMPTY }: CreateOptions, template: PublicArea): Uint8Array {
   return join(writeSensitiveCreate(password, data), writeSizedPublic(template), sized(EMPTY), writePcrSelection([]));
 }
