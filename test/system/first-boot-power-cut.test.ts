@@ -32,7 +32,10 @@ const FILES = [
 async function finish(t: Test, board: PowerCutBoard, hub: RunningProgram, id: string, what: string): Promise<Remains> {
   const { rig } = board;
   const programs = await board.on();
-  const key = await approveOn(rig, hub, id);
+  const key = await approveOn(rig, hub, id).catch((error: unknown) => {
+    t.comment([what, ...programs.warden.lines.slice(-20), ...programs.agent.lines.slice(-20)].join("\n"));
+    throw error;
+  });
   await programs.agent.line(/life .* -> connected/u);
   const status = await untilStatus(rig, "a status", () => true);
   t.match(status, { life: "connected", key: { protection: "tpm", fingerprint: key } }, what);
