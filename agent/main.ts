@@ -83,13 +83,24 @@ async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<Tpm
   const stores = keyStoresOf(config, files);
   try {
     if ((await stores.tpm.load()) !== undefined) return "present";
+  } catch (error) {
+    return isAway(error) ? "absent" : unusedUnlessBroken(error);
+  }
+  try {
     return (await chooseKeyStore({ ...stores, wanted: config.key.protection })).store.protection === "tpm" ? "present" : "unused";
   } catch (error) {
-    if (error instanceof Fault && (error.code === "key.tpm-missing" || error.code === "key.tpm-unavailable")) return "absent";
-    // No key can be used. The agent reports that when it needs one.
-    if (isUnreadable(error) || (error instanceof Fault && error.code.startsWith("key."))) return "unused";
-    throw error;
+    return unusedUnlessBroken(error);
   }
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof Fault && (error.code === "key.tpm-missing" || error.code === "key.tpm-unavailable");
+}
+
+/** No key can be used. The agent reports that when it needs one. */
+function unusedUnlessBroken(error: unknown): "unused" {
+  if (isUnreadable(error) || (error instanceof Fault && error.code.startsWith("key."))) return "unused";
+  throw error;
 }
 
 /** The variables that this process must have been started with, so that TLS can use the key. */

@@ -15,6 +15,8 @@ export interface TpmRelay {
   readonly changes: readonly number[];
   /** Codes of all commands. */
   readonly commands: readonly number[];
+  /** Every byte that went over the bus, both ways, in hex. */
+  readonly heard: string;
   /**
    * @param n the command at which `cut` runs, counted from 1; undefined for none.
    * @param when whether the TPM gets that command. Its answer comes back in no case.
@@ -29,7 +31,11 @@ export interface TpmRelay {
  */
 export async function tpmRelay(t: TestContext, port: () => number, cut: () => Promise<void>): Promise<TpmRelay> {
   const sockets = new Set<Socket>();
-  const seen: { changes: readonly number[]; commands: readonly number[] } = { changes: [], commands: [] };
+  const seen: { changes: readonly number[]; commands: readonly number[]; heard: string } = {
+    changes: [],
+    commands: [],
+    heard: "",
+  };
   let at: { readonly n: number; readonly when: "before" | "after"; readonly counted: "changing" | "all" } | undefined;
 
   const join = (client: Socket, chip: Socket): (() => void) => {
@@ -53,6 +59,7 @@ export async function tpmRelay(t: TestContext, port: () => number, cut: () => Pr
     client.on("data", (command: Buffer) => {
       assert(command.length >= HEADER_BYTES && command.readUInt32BE(2) === command.length, "a command comes in one piece");
       const code = command.readUInt32BE(6);
+      seen.heard += command.toString("hex");
       seen.commands = [...seen.commands, code];
       if (CHANGING.includes(code)) seen.changes = [...seen.changes, code];
       isLast = at !== undefined && isNumber(at, code);
@@ -60,6 +67,7 @@ export async function tpmRelay(t: TestContext, port: () => number, cut: () => Pr
       else chip.write(command);
     });
     chip.on("data", (answer: Buffer) => {
+      seen.heard += answer.toString("hex");
       if (isLast) void cut().then(end, end);
       else client.write(answer);
     });
@@ -84,9 +92,12 @@ export async function tpmRelay(t: TestContext, port: () => number, cut: () => Pr
     get commands() {
       return seen.commands;
     },
+    get heard() {
+      return seen.heard;
+    },
     cutAt: (n, when = "before", counted = "changing") => {
       at = n === undefined ? undefined : { n, when, counted };
-      Object.assign(seen, { changes: [], commands: [] });
+      Object.assign(seen, { changes: [], commands: [], heard: "" });
     },
   };
 }

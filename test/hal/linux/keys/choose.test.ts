@@ -157,6 +157,31 @@ test("[ID-4] a machine without a TPM gets a file key and a note that says why; t
 });
 
 test(
+  "[ID-46] [ID-49] without OpenSSL's provider the chip seals the key, which stays sealed when the provider comes",
+  { skip: needs("swtpm", "tpm2-provider", "openssl") },
+  async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), "choose-"));
+    t.teardown(() => rm(directory, { recursive: true }));
+    const files = await linuxFiles(directory);
+    const { tcti, stop } = await startSwtpm();
+    t.teardown(stop);
+    const storesOf = (module: string): KeyStores => ({
+      tpm: createTpmKeyStore({ files, provider: { ...tpm2Provider(), module, tcti } }),
+      sealed: createSealedKeyStore({ files, tcti }),
+      file: createFileKeyStore({ files }),
+    });
+    const first = await chooseKeyStore({ ...storesOf("/nowhere/tpm2.so"), wanted: "auto" });
+    t.match(first, {
+      store: { protection: "sealed" },
+      note: /not inside it: OpenSSL's tpm2 provider is not at "\/nowhere\/tpm2\.so"/,
+    });
+    const { fingerprint } = await first.store.create();
+    const later = await chooseKeyStore({ ...storesOf(tpm2Provider()?.module ?? ""), wanted: "auto", explain: true });
+    t.match(later, { key: { protection: "sealed", fingerprint }, note: /stays there; a new one could be kept in the TPM$/ });
+  },
+);
+
+test(
   "[ID-6] a TPM that has vanished is a fault, never a reason for a new key in a file",
   { skip: needs("swtpm", "tpm2-provider", "openssl") },
   async (t) => {
