@@ -10,8 +10,14 @@ import type { RunningProgram } from "../lab/runner/process.ts";
 const SKIP = needs("bundles", "swtpm", "tpm2-provider", "openssl");
 const idOf = (n: number): string => `SPG2-${String(n).padStart(8, "0")}`;
 
-/** Storage root, endorsement key and the warden's counter. */
-const IN_ORDER = { persistent: [0x8100_0001, 0x8101_0001], indices: [0x0180_5a11], failures: 0, isLockedOut: false };
+/** Storage root, endorsement key and the warden's counter, in the warden's hands. */
+const IN_ORDER = {
+  persistent: [0x8100_0001, 0x8101_0001],
+  indices: [0x0180_5a11],
+  failures: 0,
+  isLockedOut: false,
+  ownership: { hasOwnerPassword: true, hasEndorsementPassword: true, hasLockoutPassword: true, isClearForbidden: true },
+};
 
 /** After every first boot: no second key, no part of a file, nothing set aside. */
 const FILES = [
@@ -41,9 +47,10 @@ async function finish(t: Test, board: PowerCutBoard, hub: RunningProgram, id: st
   t.match(status, { life: "connected", key: { protection: "tpm", fingerprint: key } }, what);
   t.match(await birthOf(rig), { protection: "tpm", keyFingerprint: key }, what);
   t.same(await keysAtHub(rig, id), [key], `${what}: one key asked the hub`);
-  const trail = await verifiedTrail(rig, id, ["birth.recorded", "enrolment.completed", "tunnel.connected"]);
+  const trail = await verifiedTrail(rig, id, ["tpm.owned", "birth.recorded", "enrolment.completed", "tunnel.connected"]);
   const times = (event: string): number => trail.filter((record) => record.event === event).length;
   t.equal(times("birth.recorded"), 1, `${what}: one birth`);
+  t.equal(times("tpm.owner-changed"), 0, `${what}: the warden's passwords are the chip's`);
   t.equal(times("audit.tampered"), 0, `${what}: a cut is not taken for tampering`);
   await board.shutDown(programs);
   return await board.remains();

@@ -3,7 +3,8 @@
 import { watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { FIRST_HANDLE, handlesFrom, lockoutState, type Tpm } from "../../../hal/linux/tpm2/index.ts";
+import { FIRST_HANDLE, handlesFrom, lockoutState, ownership, type Tpm } from "../../../hal/linux/tpm2/index.ts";
+import type { Ownership } from "../../../hal/linux/tpm2/chip.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../counterparts/swtpm.ts";
 import { type TpmRelay, tpmRelay } from "../counterparts/tpm-relay.ts";
 import type { TestContext } from "../runner/context.ts";
@@ -28,6 +29,7 @@ export interface Remains {
   readonly indices: readonly number[];
   readonly failures: number;
   readonly isLockedOut: boolean;
+  readonly ownership: Ownership;
   /** Names below the directories of agent, warden and birth record. */
   readonly files: readonly string[];
 }
@@ -170,7 +172,7 @@ export class PowerCutBoard {
 async function remainsOf(tpm: Tpm): Promise<Omit<Remains, "files">> {
   const { failures, isLockedOut } = await lockoutState(tpm);
   const [persistent, indices] = [await handlesFrom(tpm, FIRST_HANDLE.persistent), await handlesFrom(tpm, FIRST_HANDLE.nv)];
-  return { persistent, indices, failures, isLockedOut };
+  return { persistent, indices, failures, isLockedOut, ownership: await ownership(tpm) };
 }
 
 function whenWritten(directory: string, name: string): Promise<void> {
