@@ -6,7 +6,7 @@ import { kdfA, kdfE, SESSION_HASH, SESSION_HASH_BYTES } from "./kdf.ts";
 import { padded, permanent, publicKeyObject } from "./objects.ts";
 import { type PcrSelection, writePcrSelection } from "./pcr.ts";
 import { NO_PASSWORD, type TpmEntity, TpmSession } from "./session.ts";
-import { type PublicArea, type TpmSignature, writePoint, writeSignature } from "./structures.ts";
+import { digestBytes, hashName, type PublicArea, type TpmSignature, writePoint, writeSignature } from "./structures.ts";
 import type { Tpm } from "./tpm.ts";
 import { join, sized, u16, u32, u8, type WireReader } from "./wire.ts";
 
@@ -52,7 +52,6 @@ interface Salt {
 const SALT_LABEL = "SECRET";
 
 function saltFor(area: PublicArea): Salt {
-  if (area.nameAlg !== SESSION_HASH) throw new Fault("tpm.invalid", "a session is salted to a key whose Name is a SHA-256");
   switch (area.type) {
     case "ecc":
       return saltByEcdh(area);
@@ -71,7 +70,7 @@ function saltByEcdh(area: PublicArea & { readonly type: "ecc" }): Salt {
   const [ourX, ourY] = [point.subarray(1, 33), point.subarray(33)];
   try {
     const z = ours.computeSecret(join(u8(4), x, y));
-    return { salt: kdfE(z, SALT_LABEL, ourX, x, SESSION_HASH_BYTES), encrypted: writePoint(ourX, ourY) };
+    return { salt: kdfE(area.nameAlg, z, SALT_LABEL, ourX, x, digestBytes(area.nameAlg)), encrypted: writePoint(ourX, ourY) };
   } catch (error) {
     throw new Fault("tpm.protocol", "the storage key of the TPM is no point of P-256", { cause: error });
   }
@@ -80,7 +79,7 @@ function saltByEcdh(area: PublicArea & { readonly type: "ecc" }): Salt {
 /** A random salt by OAEP, whose label ends with a zero. (Part 1, annex B, RSAES_OAEP) */
 function saltByOaep(area: PublicArea & { readonly type: "rsa" }): Salt {
   const salt = randomBytes(SESSION_HASH_BYTES);
-  const oaep = { oaepHash: "sha256", oaepLabel: Buffer.from(`${SALT_LABEL}\0`, "ascii") };
+  const oaep = { oaepHash: hashName(area.nameAlg), oaepLabel: Buffer.from(`${SALT_LABEL}\0`, "ascii") };
   try {
     const key = { key: publicKeyObject(area), padding: constants.RSA_PKCS1_OAEP_PADDING, ...oaep };
     return { salt, encrypted: publicEncrypt(key, salt) };
