@@ -2,7 +2,7 @@
 // stores stand side by side on one chip. [ID-45] [ID-47]
 import { Fault } from "../../fault.ts";
 import type { Chip } from "../../format/identity.ts";
-import { type Tpm, useTpm } from "../tpm2/index.ts";
+import { FIRST_HANDLE, type Tpm, useTpm } from "../tpm2/index.ts";
 import { strangerTo } from "./chip-names.ts";
 import type { WantedParent } from "./parent.ts";
 import { isAbsent, reasonFor } from "./reasons.ts";
@@ -60,10 +60,11 @@ export class KeyChip {
    * What a fault of the TPM means for a key that exists.
    * @param action with its object: `load the device key "..."`.
    * @param born the chip that the key was born in, as the birth record has it.
+   * @param written the parent that the key's file names.
    */
-  async faultOf(action: string, error: unknown, born: Chip | undefined): Promise<unknown> {
+  async faultOf(action: string, error: unknown, born: Chip | undefined, written: number): Promise<unknown> {
     if (!(error instanceof Fault) || !error.code.startsWith("tpm.")) return error;
-    const fault = await this.#judged(error, born);
+    const fault = await this.#judged(error, born, written);
     return new Fault(fault.code, `${action}: ${fault.message}`, { cause: error });
   }
 
@@ -72,18 +73,20 @@ export class KeyChip {
    * another or was cleared, or it does not say.
    * @returns undefined when it is that TPM.
    */
-  async stranger(born: Chip | undefined): Promise<Fault | undefined> {
+  async stranger(born: Chip | undefined, written?: number): Promise<Fault | undefined> {
+    const named = typeof this.parent === "number" ? [this.parent, written] : [written];
+    const handles = named.filter((handle) => handle !== undefined).filter((handle) => handle >= FIRST_HANDLE.persistent);
     try {
-      return await this.use(async (tpm) => (born === undefined ? undefined : await strangerTo(born, tpm, this.#handles())));
+      return await this.use(async (tpm) => (born === undefined ? undefined : await strangerTo(born, tpm, handles)));
     } catch (error) {
       if (!(error instanceof Fault) || !error.code.startsWith("tpm.")) throw error;
       return this.#passing(error);
     }
   }
 
-  async #judged(error: Fault, born: Chip | undefined): Promise<Fault> {
+  async #judged(error: Fault, born: Chip | undefined, written: number): Promise<Fault> {
     if (error.code !== "tpm.not-ours") return this.#passing(error);
-    const stranger = born === undefined ? undefined : await this.stranger(born);
+    const stranger = born === undefined ? undefined : await this.stranger(born, written);
     if (stranger !== undefined) return stranger;
     const why =
       born === undefined
@@ -96,9 +99,5 @@ export class KeyChip {
   #passing(error: Fault): Fault {
     const reason = reasonFor(error, this.#tcti);
     return isAbsent(error) ? new Fault("key.tpm-missing", `TPM missing: ${reason}`) : new Fault("key.tpm-unavailable", reason);
-  }
-
-  #handles(): readonly number[] {
-    return typeof this.parent === "number" ? [this.parent] : [];
   }
 }

@@ -74,7 +74,7 @@ class SealedKeyStore implements ChipKeyStore {
     try {
       return await this.#chip.use((tpm) => opened(tpm, blob));
     } catch (error) {
-      throw await this.#chip.faultOf(`load ${WHAT}`, error, born);
+      throw await this.#chip.faultOf(`load ${WHAT}`, error, born, blob.parent);
     }
   }
 

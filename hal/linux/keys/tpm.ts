@@ -82,7 +82,7 @@ class TpmKeyStore implements ChipKeyStore {
       if (parent !== key.parent) await this.#reparent(found);
       return this.#keyOf(found, chip);
     } catch (error) {
-      throw await this.#chip.faultOf(`load ${WHAT}`, error, born);
+      throw await this.#chip.faultOf(`load ${WHAT}`, error, born, key.parent);
     }
   }
 
@@ -138,7 +138,7 @@ class TpmKeyStore implements ChipKeyStore {
             }),
           );
         } catch (error) {
-          throw await this.#chip.faultOf(`sign with ${WHAT}`, error, chip);
+          throw await this.#chip.faultOf(`sign with ${WHAT}`, error, chip, current.parent);
         }
       },
       tlsKey: () => writeTss2Pem(current),

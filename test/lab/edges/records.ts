@@ -7,7 +7,8 @@ import { SEGMENT_FILE_BYTES_MAX } from "../../../agent/tunnel/spool/limits.ts";
 import { encodeRecords, scan } from "../../../agent/tunnel/spool/record.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { BOOT_PLAN_BYTES_MAX, encodeBootPlan } from "../../../hal/format/slots.ts";
-import { createFileKeyStore, KEY_BYTES_MAX } from "../../../hal/linux/keys/index.ts";
+import { createFileKeyStore, createSealedKeyStore, createTpmKeyStore, KEY_BYTES_MAX } from "../../../hal/linux/keys/index.ts";
+import { PERSISTENT, sealTemplate, SIGNING_TEMPLATE, writeTss2Pem } from "../../../hal/linux/tpm2/index.ts";
 import { createFileBootChoice } from "../../../hal/linux/slots/choice.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
 import { createCertificateReceipts } from "../../../provisioning/certificate/receipts.ts";
@@ -109,11 +110,42 @@ function keyFiles(): readonly (readonly [string, Edge])[] {
         createFileKeyStore({ files }).load(),
       ),
     ],
+    ...tss2Keys().map(([what, valid, read]) => [what, key(KEY_BYTES_MAX, valid, read)] as const),
     [
       "key of the audit log",
       key(AUDIT_KEY_BYTES_MAX, pem(generateKeyPairSync("ed25519").privateKey), async (files) =>
         loadAuditKey(files, 0, DEVICE_ID),
       ),
+    ],
+  ];
+}
+
+/** Keys that a TPM protects. The TPM is asked last, so one that is not there means a good file. */
+function tss2Keys(): readonly (readonly [string, Uint8Array, (files: DurableFiles) => Promise<unknown>])[] {
+  const tcti = "device:/nowhere/tpmrm0";
+  const { x, y } = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" });
+  const [left, right] = [Buffer.from(x ?? "", "base64url"), Buffer.from(y ?? "", "base64url")];
+  const key = { ...SIGNING_TEMPLATE, x: left, y: right };
+  const sealed = { ...sealTemplate(), unique: new Uint8Array(32) };
+  const common = { privateBlob: new Uint8Array(128), parent: PERSISTENT.storageRoot, hasNoPassword: true };
+  const asked = async (loading: Promise<unknown>): Promise<unknown> => {
+    try {
+      return await loading;
+    } catch (error) {
+      if (error instanceof Fault && error.code === "key.tpm-missing") return true;
+      throw error;
+    }
+  };
+  return [
+    [
+      "key of the device in the TPM",
+      Buffer.from(writeTss2Pem({ ...common, area: key })),
+      (files) => asked(createTpmKeyStore({ files, provider: { module: "/nowhere/tpm2.so", tcti } }).load()),
+    ],
+    [
+      "key of the device, sealed",
+      Buffer.from(writeTss2Pem({ ...common, area: sealed }, "sealed")),
+      (files) => asked(createSealedKeyStore({ files, tcti }).load()),
     ],
   ];
 }

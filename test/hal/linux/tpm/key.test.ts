@@ -9,9 +9,11 @@ import { type ChipKeyStore, createTpmKeyStore, type TpmKeyStoreOptions } from ".
 import {
   createPrimary,
   dictionaryAttackLockReset,
+  evictControl,
   HANDLE,
   PERSISTENT,
   readTss2Pem,
+  RSA_STORAGE_TEMPLATE,
   STORAGE_TEMPLATE,
   writeTss2Pem,
 } from "../../../../hal/linux/tpm2/index.ts";
@@ -159,6 +161,33 @@ test(
     await rm(file);
     await (await on(chip.tcti)).create();
     t.equal(readTss2Pem(await readFile(file, "utf8")).parent, PERSISTENT.storageRoot, "auto takes the storage root");
+  },
+);
+
+test(
+  "[ID-47] a damaged key below another storage key than the usual is damaged, and not a chip that was cleared",
+  { skip },
+  async (t) => {
+    const { directory, on } = await stateOf(t);
+    const chip = await startSwtpm();
+    t.teardown(chip.stop);
+    const parent = 0x8100_0005;
+    {
+      await using tpm = await openTpm(chip);
+      // RSA, so that it is not the primary key which is tried besides
+      await using root = await createPrimary(tpm, HANDLE.owner, RSA_STORAGE_TEMPLATE);
+      await evictControl(tpm, root, parent);
+    }
+    const key = await (await on(chip.tcti, { parent })).create();
+    const file = join(directory, "state", KEY_FILE);
+    const tss2 = readTss2Pem(await readFile(file, "utf8"));
+    t.equal(tss2.parent, parent);
+    const auto = await on(chip.tcti);
+    t.equal((await auto.load(key.chip))?.fingerprint, key.fingerprint, "the file names the parent, not the configuration");
+    const damaged = Buffer.from(tss2.privateBlob);
+    damaged.writeUInt8((damaged.at(-1) ?? 0) ^ 1, damaged.length - 1);
+    await writeFile(file, writeTss2Pem({ ...tss2, privateBlob: damaged }));
+    await t.rejects(auto.load(key.chip), { code: "key.mismatch", message: /so the file is damaged/ });
   },
 );
 
