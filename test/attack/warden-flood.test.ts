@@ -24,13 +24,7 @@ const FLOOD_MS_MAX = 150_000;
 /**
  * The worst flood of each kind. All of them take minutes, so they are part of `npm run test:long`.
  */
-const WORST_FLOODS = [
-  "as many faults as a line holds",
-  "many connections",
-  "a byte at a time",
-  "trust.refresh",
-  "every verb at once",
-];
+const WORST_FLOODS = ["as many faults as a line holds", "many connections", "every verb at once"];
 const chosen = isLongRun() ? Object.keys(FLOODS) : WORST_FLOODS;
 
 /** Worlds at a time: each waits 30 s for a deadline, and its flood takes what the machine gives. */

@@ -37,6 +37,8 @@ export interface Measure {
   readonly peers: readonly Peer[];
   /** What is measured, against which peer, and how: printed above the rows. */
   readonly how: string;
+  /** What the machine lacks for it: then it is left out, and the reason printed. */
+  readonly lacks?: () => string | undefined;
   /** @throws Fault when the measurement could not be made. */
   readonly run: (bench: Bench) => Promise<readonly Finding[]>;
 }

@@ -41,6 +41,10 @@ const LOADS = {
   "install-image": { as: "sallyport-install@.service", source: new URL("./load/install-image.ts", import.meta.url) },
   "policy-apply": { as: "sallyport-warden.service", source: new URL("./load/policy-apply.ts", import.meta.url) },
   "bare-nft": { as: undefined, source: new URL("./load/bare-nft.ts", import.meta.url) },
+  "tls-handshakes": { as: "sallyport-agent.service", source: new URL("./load/tls-handshakes.ts", import.meta.url) },
+  "tpm-signatures": { as: "sallyport-agent.service", source: new URL("./load/tpm-signatures.ts", import.meta.url) },
+  "tool-signatures": { as: undefined, source: new URL("./load/tool-signatures.ts", import.meta.url) },
+  "provider-signatures": { as: "sallyport-agent.service", source: new URL("./load/provider-signatures.ts", import.meta.url) },
   "bare-writes": { as: undefined, source: new URL("./load/bare-writes.ts", import.meta.url) },
 } as const;
 export type Load = keyof typeof LOADS;

@@ -17,10 +17,11 @@ import { reconnects } from "./reconnects.ts";
 import { refusals } from "./refusals.ts";
 import { loadNow } from "./load.ts";
 import { machine } from "./machine.ts";
-import { markdown } from "./markdown.ts";
+import { markdown, type Skipped } from "./markdown.ts";
 import { start } from "./start.ts";
 import { steady } from "./steady.ts";
 import { type Section, table } from "./table.ts";
+import { tpm } from "./tpm.ts";
 
 const MEASURES: readonly Measure[] = [
   bundle,
@@ -34,6 +35,7 @@ const MEASURES: readonly Measure[] = [
   deadlines,
   refusals,
   hub,
+  tpm,
   machine,
   nodeOptions,
 ];
@@ -46,7 +48,8 @@ Measures the device's programs against named peers, in turn and in the same run.
   --quick       use fewer messages and rounds, and wait 15 s instead of 60 s before reading memory
   --only NAMES  run only some of: ${NAMES.join(", ")}
   --json        print one JSON document instead of the table:
-                {quick, node, cpus, sections: [{name, how, peers, load, findings}], failed: [{name, code, message}]}
+                {quick, node, cpus, sections: [{name, how, peers, load, findings}], failed: [{name, code, message}],
+                skipped: [{name, why}]}
                 Each finding: {what, unit, ours, peer?, ratio?, target?, met?, interval?, certain?, why?};
                 numbers as {median, min, max, samples}. "certain" is false where the rounds lie on both
                 sides of the target (95 % interval of the median)
@@ -54,7 +57,8 @@ Measures the device's programs against named peers, in turn and in the same run.
                 also write the table as a document; docs/performance.md is one of the whole bench
   --help        print this text
 
-Exit codes: 0 everything was measured (a missed target is reported, but is no failure), 1 a
+Exit codes: 0 everything was measured (a missed target is reported, but is no failure; so is what
+was skipped, because the machine lacks a program), 1 a
 measurement could not be made, 2 wrong usage.
 `;
 
@@ -92,8 +96,14 @@ function options(): Options | "help" {
 async function measure({ quick, json, markdown: document, measures }: Options): Promise<number> {
   const sections: Section[] = [];
   const failed: { readonly name: string; readonly code: string; readonly message: string }[] = [];
-  for (const { name, how, peers, run } of measures) {
+  const skipped: Skipped[] = [];
+  for (const { name, how, peers, lacks, run } of measures) {
     const progress = (text: string): void => void process.stderr.write(`bench: ${name}: ${text}\n`);
+    const why = lacks?.();
+    if (why !== undefined) {
+      skipped.push({ name, why });
+      continue;
+    }
     const started = performance.now();
     const before = loadNow();
     const { bench, undo } = await openBench(quick, progress);
@@ -113,13 +123,14 @@ async function measure({ quick, json, markdown: document, measures }: Options): 
       await undo();
     }
   }
-  if (document !== undefined) await writeFile(document, markdown(sections, quick));
+  if (document !== undefined) await writeFile(document, markdown(sections, quick, skipped));
   if (json)
     process.stdout.write(
-      `${JSON.stringify({ quick, node: process.version, cpus: navigator.hardwareConcurrency, sections, failed }, undefined, 2)}\n`,
+      `${JSON.stringify({ quick, node: process.version, cpus: navigator.hardwareConcurrency, sections, failed, skipped }, undefined, 2)}\n`,
     );
   else {
     process.stdout.write(`\n${table(sections)}`);
+    for (const { name, why } of skipped) process.stdout.write(`\n${name}: SKIPPED: ${why}\n`);
     for (const { name, code, message } of failed) process.stdout.write(`\n${name}: NOT MEASURED: ${code}: ${message}\n`);
   }
   return failed.length === 0 ? 0 : 1;

@@ -18,11 +18,18 @@ median and, in brackets, the extremes. A target counts as certain when the 95 % 
 of the median lies on one side of it. A row without a target is for information.
 `;
 
+/** A measure that the machine could not make, and why. */
+export interface Skipped {
+  readonly name: string;
+  readonly why: string;
+}
+
 /** @param quick whether fewer rounds were played than the document promises. */
-export function markdown(sections: readonly Section[], quick: boolean): string {
+export function markdown(sections: readonly Section[], quick: boolean, skipped: readonly Skipped[] = []): string {
   const model = cpus()[0]?.model ?? "unknown processor";
   const machine = `Measured with Node ${process.version} on ${cpus().length} processors (${model})${quick ? ", with --quick: fewer rounds" : ""}.`;
-  const text = [PREFACE, ...wrapped(machine, "", WIDTH_MAX), "", ...sections.map(block)].join("\n");
+  const left = skipped.map(({ name, why }) => `## ${name}\n\nSKIPPED: ${why}.\n`);
+  const text = [PREFACE, ...wrapped(machine, "", WIDTH_MAX), "", ...sections.map(block), ...left].join("\n");
   return `${text.trimEnd()}\n`;
 }
 

@@ -6,6 +6,7 @@ import { basename, dirname, join, relative } from "node:path";
 import { test } from "tap";
 import { MUTATIONS, WRONG_DIRECTORIES } from "../lab/fakes/damage.ts";
 import type { TestContext } from "../lab/runner/context.ts";
+import { isLongRun } from "../lab/runner/long-run.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually, type RunningProgram } from "../lab/runner/process.ts";
 import { approveOn, keysAtHub, untilStatus } from "../lab/worlds/probes.ts";
@@ -70,6 +71,12 @@ async function inUse(t: TestContext): Promise<InUse> {
   return { rig, warden, agent, key };
 }
 
+/**
+ * Of the key, in the short run: what cannot be parsed, and what is not read, for two reasons.
+ * test/hal/linux/files/hostile.test.ts has the others, for any file.
+ */
+const KEY_MUTATIONS = ["a flipped bit", "another user's", "readable by others"];
+
 const ROUNDS = 4;
 const TYPES = ["oversized", "another user's", "a link", "a directory"];
 
@@ -109,7 +116,7 @@ test(
 );
 
 test(
-  "[STA-4] [ID-6] [STA-30] a device key in seven mutations, or one that others may read: no other key is made, the console's agent runs, and the key put back is used",
+  "[STA-4] [ID-6] [STA-30] a device key that is damaged, or one that others may read: no other key is made, the console's agent runs, and the key put back is used",
   { skip: needs("bundles") },
   async (t) => {
     const rig = await buildRig();
@@ -123,6 +130,7 @@ test(
     const good = readFileSync(path);
     const readable = async (file: string): Promise<void> => await chmod(file, 0o644);
     for (const [what, mutate] of Object.entries({ ...MUTATIONS, "readable by others": readable })) {
+      if (!isLongRun() && !KEY_MUTATIONS.includes(what)) continue;
       await agent.stop();
       await damage(rig, path, what, mutate);
       agent = await rig.startAgent();

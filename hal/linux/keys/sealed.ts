@@ -10,15 +10,11 @@ import type { Chip } from "../../format/identity.ts";
 import type { DeviceKey, DurableFiles } from "../../ports.ts";
 import {
   create,
-  createPrimary,
-  HANDLE,
   NO_PASSWORD,
   readTss2Pem,
   sealTemplate,
   startSession,
-  STORAGE_TEMPLATE,
   type Tpm,
-  type TpmSession,
   type Tss2Key,
   unseal,
   writeTss2Pem,
@@ -26,7 +22,7 @@ import {
 import { KeyChip, type KeyChipOptions } from "./chip.ts";
 import { chipWith } from "./chip-names.ts";
 import { KEY_BYTES_MAX } from "./file.ts";
-import { type KeyParent, parentForMaking, underParent } from "./parent.ts";
+import { parentForMaking, underParent } from "./parent.ts";
 import { publicHalf } from "./public.ts";
 import type { ChipKeyStore } from "./stores.ts";
 
@@ -110,7 +106,7 @@ class SealedKeyStore implements ChipKeyStore {
 
   async #sealed(tpm: Tpm, data: Uint8Array): Promise<Tss2Key> {
     await using parent = await parentForMaking(tpm, this.#chip.parent, "sealing");
-    await using cover = await coverFor(tpm, parent);
+    await using cover = await startSession(tpm, "hmac", parent);
     const blob = await create(tpm, parent, sealTemplate(), { data, cover });
     return { ...blob, parent: parent.written, hasNoPassword: true };
   }
@@ -119,7 +115,7 @@ class SealedKeyStore implements ChipKeyStore {
 /** Unseals the key, so that the bytes are encrypted on the way, and takes it into a KeyObject. */
 async function opened(tpm: Tpm, blob: Tss2Key): Promise<DeviceKey> {
   const { key, name } = await underParent(tpm, blob, async (item, parent) => {
-    await using cover = await coverFor(tpm, parent);
+    await using cover = await startSession(tpm, "hmac", parent);
     const secret = await unseal(tpm, item, NO_PASSWORD, cover);
     try {
       return { key: privateKeyOf(secret), name: parent.name };
@@ -135,16 +131,6 @@ async function opened(tpm: Tpm, blob: Tss2Key): Promise<DeviceKey> {
     // The string cannot be overwritten; it is made for each use, so that none is kept here.
     tlsKey: () => key.export({ type: "pkcs8", format: "pem" }),
   };
-}
-
-/**
- * A session whose secret only the TPM learns. A parent of RSA takes no salt by ECDH, so a key of
- * this boot does.
- */
-async function coverFor(tpm: Tpm, parent: KeyParent): Promise<TpmSession> {
-  if (parent.area.type === "ecc") return await startSession(tpm, "hmac", parent);
-  await using ofThisBoot = await createPrimary(tpm, HANDLE.null, STORAGE_TEMPLATE);
-  return await startSession(tpm, "hmac", ofThisBoot);
 }
 
 /** By ECDH's generator, because it gives bytes that can be overwritten, and no string. */

@@ -57,11 +57,14 @@ const FORMAT_ONE: Readonly<Record<number, string>> = {
   0x27: "ECC_POINT",
 };
 
-/** RC_VER1 (0x100) and RC_WARN (0x900). (Part 2, table 16) */
+/** RC_VER1 (0x100) and RC_WARN (0x900), and what a TPM 1.2 says. (Part 2, table 16) */
 const FORMAT_ZERO: Readonly<Record<number, string>> = {
+  0x01e: "BAD_TAG",
   0x100: "INITIALIZE",
   0x101: "FAILURE",
   0x103: "SEQUENCE",
+  0x10b: "PRIVATE",
+  0x119: "HMAC",
   0x120: "DISABLED",
   0x121: "EXCLUSIVE",
   0x124: "AUTH_TYPE",
@@ -104,19 +107,28 @@ const FORMAT_ZERO: Readonly<Record<number, string>> = {
   0x910: "REFERENCE_H0",
   0x911: "REFERENCE_H1",
   0x912: "REFERENCE_H2",
+  0x913: "REFERENCE_H3",
+  0x914: "REFERENCE_H4",
+  0x915: "REFERENCE_H5",
+  0x916: "REFERENCE_H6",
   0x918: "REFERENCE_S0",
   0x919: "REFERENCE_S1",
   0x91a: "REFERENCE_S2",
+  0x91b: "REFERENCE_S3",
+  0x91c: "REFERENCE_S4",
+  0x91d: "REFERENCE_S5",
+  0x91e: "REFERENCE_S6",
   0x920: "NV_RATE",
   0x921: "LOCKOUT",
   0x922: "RETRY",
   0x923: "NV_UNAVAILABLE",
 };
 
-const SLOTS =
-  "other programs fill its slots, or something was not flushed; the key is not lost: end the other program or restart";
+const NOT_LOST = "the key is not lost";
+const END_THEM = "end the other program or restart";
 const AUTH = "the password is not the one that was set; ask whoever set it";
-const NOT_READY = "it has not been started or failed its self-test; power-cycle the device";
+const GONE = "there is nothing at this handle";
+const LACKS = "this chip cannot do that; make a key of another kind, or keep it elsewhere";
 
 /** Fault and advice by name; a name that is missing is `tpm.refused`. */
 const MEANINGS: Readonly<Record<string, readonly [FaultCode, string]>> = {
@@ -140,28 +152,61 @@ const MEANINGS: Readonly<Record<string, readonly [FaultCode, string]>> = {
   POLICY_CC: ["tpm.policy-failed", "the policy is for another command"],
   PCR_CHANGED: ["tpm.policy-failed", "a PCR changed since the policy looked at it; begin again"],
   EXPIRED: ["tpm.policy-failed", "the authorization ran out; begin again"],
-  OBJECT_MEMORY: ["tpm.slots-full", SLOTS],
-  SESSION_MEMORY: ["tpm.slots-full", SLOTS],
-  MEMORY: ["tpm.slots-full", SLOTS],
-  SESSION_HANDLES: ["tpm.slots-full", SLOTS],
-  OBJECT_HANDLES: ["tpm.slots-full", SLOTS],
-  TOO_MANY_CONTEXTS: ["tpm.slots-full", SLOTS],
+  OBJECT_MEMORY: [
+    "tpm.slots-full",
+    `other programs fill its slots for keys, or something was not flushed; ${NOT_LOST}: ${END_THEM}`,
+  ],
+  SESSION_MEMORY: [
+    "tpm.slots-full",
+    `other programs fill its slots for sessions, or one was not flushed; ${NOT_LOST}: ${END_THEM}`,
+  ],
+  MEMORY: [
+    "tpm.slots-full",
+    `keys and sessions in its slots leave no memory for the command; ${NOT_LOST}: try again, ${END_THEM}`,
+  ],
+  SESSION_HANDLES: [
+    "tpm.slots-full",
+    `as many sessions are begun or saved as it can number, outside of its slots too; ${NOT_LOST}: ${END_THEM}`,
+  ],
+  OBJECT_HANDLES: ["tpm.slots-full", `as many keys fill its slots as it can number; ${NOT_LOST}: ${END_THEM}`],
+  TOO_MANY_CONTEXTS: [
+    "tpm.slots-full",
+    `it counts no further contexts that are saved from its slots; ${NOT_LOST}: restart the device`,
+  ],
   CONTEXT_GAP: ["tpm.slots-full", "a saved session of another program is too old; end that program"],
-  NV_SPACE: ["tpm.nv-full", "its memory is full; undefine an index or a persistent key that nobody uses"],
+  NV_SPACE: ["tpm.nv-full", "its memory is full; undefine an index or a persistent key, when it is certain that nobody uses it"],
+  NV_RANGE: ["tpm.refused", "the index is shorter than that; it is not the one that was expected"],
+  NV_LOCKED: ["tpm.refused", "the index is locked until the next start, or for ever"],
   NV_DEFINED: ["tpm.exists", "the index or persistent key exists; use it, or take another number"],
   NV_UNINITIALIZED: ["tpm.nv-unwritten", "the index has not been written; write it first"],
-  INITIALIZE: ["tpm.not-ready", NOT_READY],
-  FAILURE: ["tpm.not-ready", NOT_READY],
-  NEEDS_TEST: ["tpm.not-ready", NOT_READY],
+  INITIALIZE: ["tpm.not-ready", "it was not started, as firmware and kernel do; power-cycle the device"],
+  FAILURE: [
+    "tpm.not-ready",
+    "it failed a test of itself and does nothing until it is started again; power-cycle the device, and replace the board if that does not help",
+  ],
+  NEEDS_TEST: ["tpm.not-ready", "it wants to test itself first; power-cycle the device"],
   REBOOT: ["tpm.not-ready", "it wants a restart; power-cycle the device"],
   UPGRADE: ["tpm.not-ready", "its firmware is being updated; wait and power-cycle the device"],
   INTEGRITY: [
     "tpm.not-ours",
     "the blob is of another TPM, or this one was cleared, or the file is damaged; put back what belongs together",
   ],
-  HANDLE: ["tpm.missing", "there is nothing at this handle"],
-  REFERENCE_H0: ["tpm.missing", "there is nothing at this handle"],
-  REFERENCE_S0: ["tpm.missing", "the session is gone; begin a new one"],
+  BINDING: ["tpm.not-ours", "public and private part are of two keys, or damaged; put back what belongs together"],
+  SENSITIVE: ["tpm.not-ours", "the private part is of another parent, or damaged; put back what belongs together"],
+  HIERARCHY: ["tpm.refused", "the hierarchy is switched off by firmware or owner; use another, or have it switched on"],
+  DISABLED: ["tpm.refused", "owner or firmware forbid the command; only the firmware's settings allow it again"],
+  COMMAND_CODE: ["tpm.refused", "this chip does not know the command; update its firmware, or do without"],
+  LOCALITY: ["tpm.refused", "the command is for another locality, as firmware has; do without it"],
+  PP: ["tpm.refused", "it wants somebody at the board to agree, in the firmware's settings"],
+  ASYMMETRIC: ["tpm.refused", LACKS],
+  HASH: ["tpm.refused", LACKS],
+  KEY_SIZE: ["tpm.refused", LACKS],
+  SYMMETRIC: ["tpm.refused", LACKS],
+  CURVE: ["tpm.refused", LACKS],
+  BAD_TAG: ["tpm.refused", "it is a TPM 1.2; a TPM 2.0 is needed"],
+  HANDLE: ["tpm.missing", GONE],
+  REFERENCE_H: ["tpm.missing", GONE],
+  REFERENCE_S: ["tpm.missing", "the session is gone; begin a new one"],
 };
 
 /** Commands that are sent again unchanged: the TPM did not begin them. (Part 2, table 16) */
@@ -169,7 +214,7 @@ const AGAIN: ReadonlySet<number> = new Set([0x908, 0x90a, 0x922]);
 
 /** Pure. Whether the TPM asks for the same command once more. */
 export function isRetry(code: number): boolean {
-  return AGAIN.has(code);
+  return AGAIN.has((code & ~LAYER_MASK) >>> 0);
 }
 
 /** Pure. Takes any code apart; a code that nobody defined has no name. */
@@ -185,7 +230,9 @@ export function decodeCode(code: number): DecodedCode {
 /** Pure. The fault for a response code that is not TPM_RC_SUCCESS. [ID-42] */
 export function responseFault(command: string, code: number): Fault {
   const { name, position } = decodeCode(code);
-  const [fault, advice] = MEANINGS[name ?? ""] ?? ["tpm.refused", "this is not expected; report it with this line"];
+  // Seven handles and seven sessions that are not loaded mean one thing each.
+  const meant = (name ?? "").replace(/^(REFERENCE_[HS])\d$/u, "$1");
+  const [fault, advice] = MEANINGS[meant] ?? ["tpm.refused", "this is not expected; report it with this line"];
   const where = position === undefined || position.number === 0 ? "" : ` for ${position.of} ${position.number}`;
   return new Fault(fault, `the TPM refuses ${command} with ${hex(code)} (TPM_RC_${name ?? "unknown"})${where}: ${advice}`);
 }

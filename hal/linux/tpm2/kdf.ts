@@ -1,6 +1,8 @@
-// The key derivations of sessions and the first-parameter cipher, with SHA-256 and AES-128.
-import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
+// The key derivations of sessions and the first-parameter cipher, with SHA-256 and AES-128; a salt
+// has the hash of the key that it is for.
+import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
 import { ALG } from "./constants.ts";
+import { digestBytes, digestOf } from "./structures.ts";
 import { join, u32 } from "./wire.ts";
 
 /** TPM_ALG_ID of the one hash that sessions here use. */
@@ -17,7 +19,7 @@ const label = (text: string): Uint8Array => Buffer.from(`${text}\0`, "ascii");
 
 /** KDFa, NIST SP 800-108 in counter mode with HMAC-SHA-256. (Part 1) */
 export function kdfA(key: Uint8Array, use: string, contextU: Uint8Array, contextV: Uint8Array, bytes: number): Uint8Array {
-  return stretched(bytes, (counter) => {
+  return stretched(bytes, SESSION_HASH_BYTES, (counter) => {
     const hmac = createHmac("sha256", key).update(counter).update(label(use));
     return hmac
       .update(contextU)
@@ -27,15 +29,20 @@ export function kdfA(key: Uint8Array, use: string, contextU: Uint8Array, context
   });
 }
 
-/** KDFe, NIST SP 800-56A with SHA-256. (Part 1) */
-export function kdfE(z: Uint8Array, use: string, partyU: Uint8Array, partyV: Uint8Array, bytes: number): Uint8Array {
-  return stretched(bytes, (counter) =>
-    createHash("sha256").update(counter).update(z).update(label(use)).update(partyU).update(partyV).digest(),
-  );
+/** KDFe, NIST SP 800-56A with the hash of the key that receives. (Part 1) */
+export function kdfE(
+  hash: number,
+  z: Uint8Array,
+  use: string,
+  partyU: Uint8Array,
+  partyV: Uint8Array,
+  bytes: number,
+): Uint8Array {
+  return stretched(bytes, digestBytes(hash), (counter) => digestOf(hash, counter, z, label(use), partyU, partyV));
 }
 
-function stretched(bytes: number, block: (counter: Uint8Array) => Uint8Array): Uint8Array {
-  const rounds = Math.ceil(bytes / SESSION_HASH_BYTES);
+function stretched(bytes: number, blockBytes: number, block: (counter: Uint8Array) => Uint8Array): Uint8Array {
+  const rounds = Math.ceil(bytes / blockBytes);
   const blocks = Array.from({ length: rounds }, (_, index) => block(u32(index + 1)));
   return join(...blocks).subarray(0, bytes);
 }

@@ -21,6 +21,8 @@ import type { Tpm } from "./tpm.ts";
 import { join, sized, u16, u32, type WireReader } from "./wire.ts";
 
 const EMPTY = new Uint8Array();
+/** What exponent 0 stands for. (Part 2, table 197) */
+const RSA_EXPONENT = 65_537;
 const NONE: SigningScheme = { algorithm: "null" };
 
 /** Born in this TPM, never to leave it, used with its password, which a power cut does not lock. */
@@ -142,6 +144,7 @@ export interface CreateOptions {
   readonly cover?: TpmSession;
 }
 
+/** inSensitive, inPublic, outsideInfo and creationPCR of both commands that make something. */
 function creation({ password = EMPTY, data = EMPTY }: CreateOptions, template: PublicArea): Uint8Array {
   return join(writeSensitiveCreate(password, data), writeSizedPublic(template), sized(EMPTY), writePcrSelection([]));
 }
@@ -319,14 +322,29 @@ export function evictControl(tpm: Tpm, object: TpmEntity, persistent: number, au
   );
 }
 
-/** Pure. The public key of an EC object. @throws Fault `tpm.invalid` for another kind. */
+/**
+ * Pure. The public key of an EC or RSA object.
+ * @throws Fault `tpm.invalid` for another kind; `tpm.protocol` for numbers that are no key.
+ */
 export function publicKeyObject(area: PublicArea): KeyObject {
-  if (area.type !== "ecc") throw new Fault("tpm.invalid", `an object of type "${area.type}" is no EC key; P-256 was expected`);
-  const [x, y] = [padded(area.x), padded(area.y)].map((bytes) => Buffer.from(bytes).toString("base64url"));
   try {
-    return createPublicKey({ key: { kty: "EC", crv: "P-256", x: x ?? "", y: y ?? "" }, format: "jwk" });
+    return createPublicKey({ key: jwkOf(area), format: "jwk" });
   } catch (error) {
-    throw new Fault("tpm.protocol", `a key with attributes ${hex(area.attributes)} is no point of P-256`, { cause: error });
+    if (error instanceof Fault) throw error;
+    throw new Fault("tpm.protocol", `a public area with attributes ${hex(area.attributes)} is no key`, { cause: error });
+  }
+}
+
+/** RFC 7517. */
+function jwkOf(area: PublicArea): Readonly<Record<string, string>> {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
+  switch (area.type) {
+    case "ecc":
+      return { kty: "EC", crv: "P-256", x: text(padded(area.x)), y: text(padded(area.y)) };
+    case "rsa":
+      return { kty: "RSA", n: text(area.modulus), e: text(u32(area.exponent === 0 ? RSA_EXPONENT : area.exponent)) };
+    default:
+      throw new Fault("tpm.invalid", `an object of type "${area.type}" is no public key; P-256 or RSA was expected`);
   }
 }
 

@@ -48,7 +48,8 @@ export function readPcrSelection(reader: WireReader): readonly PcrSelection[] {
 }
 
 /**
- * TPM2_PCR_Read. (Part 3, clause 22.4)
+ * TPM2_PCR_Read, whose answer is a TPML_PCR_SELECTION and a TPML_DIGEST. (Part 3, clause 22.4; Part
+ * 2, tables 109 and 111)
  * @returns the registers that it read and their values in that order: at most eight, so ask again
  *   for the rest.
  */
@@ -63,7 +64,10 @@ export function pcrRead(
   });
 }
 
-/** TPM2_PCR_Extend: a register becomes the hash of its value and `digest`. (Part 3, clause 22.2) */
+/**
+ * TPM2_PCR_Extend: a register becomes the hash of its value and `digest`, which is sent as a
+ * TPML_DIGEST_VALUES of one. (Part 3, clause 22.2; Part 2, table 110)
+ */
 export function pcrExtend(tpm: Tpm, register: number, hash: number, digest: Uint8Array): Promise<void> {
   const parameters = join(u32(1), writeDigest(hash, digest));
   const handles = [{ handle: register, name: u32(register) }];

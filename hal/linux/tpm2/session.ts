@@ -22,11 +22,15 @@ export type Authorization =
 /** The authorization of what has no password. */
 export const NO_PASSWORD: Authorization = { kind: "password", auth: new Uint8Array() };
 
+const randomNonce = (): Uint8Array => randomBytes(SESSION_HASH_BYTES);
+
 export interface SessionParts extends TpmEntity {
   /** Empty for a session without salt. */
   readonly sessionKey: Uint8Array;
   readonly nonceTpm: Uint8Array;
   readonly release: () => Promise<void>;
+  /** Makes the caller's nonces; random numbers of node:crypto when left out. */
+  readonly newNonce?: () => Uint8Array;
 }
 
 /** A session that the TPM holds. Give it back with `await using`: a TPM has three or so. */
@@ -35,17 +39,19 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
   readonly name: Uint8Array;
   readonly #key: Uint8Array;
   readonly #release: () => Promise<void>;
+  readonly #newNonce: () => Uint8Array;
   #nonceTpm: Uint8Array;
   #nonceCaller: Uint8Array = new Uint8Array();
   /** A command is on the way: whether the TPM rolled its nonce is not known yet. */
   #isAsking = false;
 
-  constructor({ handle, name, sessionKey, nonceTpm, release }: SessionParts) {
+  constructor({ handle, name, sessionKey, nonceTpm, release, newNonce = randomNonce }: SessionParts) {
     this.handle = handle;
     this.name = name;
     this.#key = sessionKey;
     this.#nonceTpm = nonceTpm;
     this.#release = release;
+    this.#newNonce = newNonce;
   }
 
   /** Whether it has a secret that first parameters can be encrypted with. */
@@ -66,7 +72,7 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
     if (this.#isAsking)
       throw new Fault("tpm.missing", "a session lost its place after a response that was refused; begin a new one");
     this.#isAsking = true;
-    this.#nonceCaller = randomBytes(SESSION_HASH_BYTES);
+    this.#nonceCaller = this.#newNonce();
   }
 
   /** The first parameter of a command, encrypted. */
@@ -102,10 +108,12 @@ export class TpmSession implements TpmEntity, AsyncDisposable {
     return true;
   }
 
-  /** The HMAC of Part 1. A policy session without salt has no key, and then no HMAC. */
+  /**
+   * The HMAC of Part 1. Without salt and password its key is empty, also in a policy session. A TPM
+   * takes no HMAC there as well, but one is what tss2 sends, and so what each chip is used to.
+   */
   #hmac(auth: Uint8Array, hash: Uint8Array, newer: Uint8Array, older: Uint8Array, attributes: number): Uint8Array {
     const key = join(this.#key, auth);
-    if (key.length === 0) return new Uint8Array();
     return createHmac("sha256", key).update(hash).update(newer).update(older).update(u8(attributes)).digest();
   }
 

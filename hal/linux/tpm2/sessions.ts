@@ -1,18 +1,18 @@
 // Starting sessions, and the policies that they collect. (Part 3, clauses 11.1 and 23)
-import { createECDH, randomBytes } from "node:crypto";
+import { constants, createECDH, publicEncrypt, randomBytes } from "node:crypto";
 import { Fault } from "../../fault.ts";
 import { ALG, COMMAND, HANDLE, SESSION_TYPE } from "./constants.ts";
 import { kdfA, kdfE, SESSION_HASH, SESSION_HASH_BYTES } from "./kdf.ts";
-import { padded, permanent } from "./objects.ts";
+import { padded, permanent, publicKeyObject } from "./objects.ts";
 import { type PcrSelection, writePcrSelection } from "./pcr.ts";
 import { NO_PASSWORD, type TpmEntity, TpmSession } from "./session.ts";
-import { type PublicArea, type TpmSignature, writePoint, writeSignature } from "./structures.ts";
+import { digestBytes, hashName, type PublicArea, type TpmSignature, writePoint, writeSignature } from "./structures.ts";
 import type { Tpm } from "./tpm.ts";
 import { join, sized, u16, u32, u8, type WireReader } from "./wire.ts";
 
 const EMPTY = new Uint8Array();
 
-/** A storage key that the TPM has loaded, P-256, to which a session's salt is encrypted. */
+/** A storage key that the TPM has loaded, P-256 or RSA, to which a session's salt is encrypted. */
 export type SaltKey = TpmEntity & { readonly area: PublicArea };
 
 /** What a session is for; a `trial` computes a policy's digest and authorizes nothing. */
@@ -42,18 +42,49 @@ export async function startSession(tpm: Tpm, kind: TpmSessionKind, saltKey?: Sal
   );
 }
 
-/** A salt by ECDH with a key of this moment. (Part 1, annex C; Part 2, tables 178, 191) */
-function saltFor(area: PublicArea): { readonly salt: Uint8Array; readonly encrypted: Uint8Array } {
-  if (area.type !== "ecc") throw new Fault("tpm.invalid", `a session is salted to a key of P-256, not of type "${area.type}"`);
+interface Salt {
+  readonly salt: Uint8Array;
+  /** The content of TPM2B_ENCRYPTED_SECRET. (Part 2, table 191) */
+  readonly encrypted: Uint8Array;
+}
+
+/** The label of a salt. (Part 1, Salted session key generation) */
+const SALT_LABEL = "SECRET";
+
+function saltFor(area: PublicArea): Salt {
+  switch (area.type) {
+    case "ecc":
+      return saltByEcdh(area);
+    case "rsa":
+      return saltByOaep(area);
+    default:
+      throw new Fault("tpm.invalid", `a session is salted to a storage key, not to an object of type "${area.type}"`);
+  }
+}
+
+/** A salt by ECDH with a key of this moment. (Part 1, annex C; Part 2, table 178) */
+function saltByEcdh(area: PublicArea & { readonly type: "ecc" }): Salt {
   const [x, y] = [padded(area.x), padded(area.y)];
   const ours = createECDH("prime256v1");
   const point = ours.generateKeys();
   const [ourX, ourY] = [point.subarray(1, 33), point.subarray(33)];
   try {
     const z = ours.computeSecret(join(u8(4), x, y));
-    return { salt: kdfE(z, "SECRET", ourX, x, SESSION_HASH_BYTES), encrypted: writePoint(ourX, ourY) };
+    return { salt: kdfE(area.nameAlg, z, SALT_LABEL, ourX, x, digestBytes(area.nameAlg)), encrypted: writePoint(ourX, ourY) };
   } catch (error) {
     throw new Fault("tpm.protocol", "the storage key of the TPM is no point of P-256", { cause: error });
+  }
+}
+
+/** A random salt by OAEP, whose label ends with a zero. (Part 1, annex B, RSAES_OAEP) */
+function saltByOaep(area: PublicArea & { readonly type: "rsa" }): Salt {
+  const salt = randomBytes(SESSION_HASH_BYTES);
+  const oaep = { oaepHash: hashName(area.nameAlg), oaepLabel: Buffer.from(`${SALT_LABEL}\0`, "ascii") };
+  try {
+    const key = { key: publicKeyObject(area), padding: constants.RSA_PKCS1_OAEP_PADDING, ...oaep };
+    return { salt, encrypted: publicEncrypt(key, salt) };
+  } catch (error) {
+    throw new Fault("tpm.protocol", "the storage key of the TPM is no RSA key", { cause: error });
   }
 }
 

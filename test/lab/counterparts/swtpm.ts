@@ -91,7 +91,7 @@ async function start(directory: string, port: number, { prefix, isStarted = true
 }
 
 /** The provider's transport expects the control channel at the data port + 1. */
-async function freePortPair(): Promise<number> {
+export async function freePortPair(): Promise<number> {
   for (;;) {
     const first = await listen(0);
     const address = first.address();

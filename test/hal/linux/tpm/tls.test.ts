@@ -14,7 +14,15 @@ import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { runProgram } from "../../../../hal/linux/process/index.ts";
 import { activateTpmProvider, isStartedWith, isTpmProviderActive, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
 import { createTpmKeyStore } from "../../../../hal/linux/keys/index.ts";
-import { lockoutState } from "../../../../hal/linux/tpm2/index.ts";
+import {
+  createPrimary,
+  evictControl,
+  HANDLE,
+  lockoutState,
+  PERSISTENT,
+  readTss2Pem,
+  STORAGE_TEMPLATE,
+} from "../../../../hal/linux/tpm2/index.ts";
 import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { issue, makeAuthority, openssl } from "../../../lab/counterparts/pki.ts";
@@ -38,11 +46,12 @@ interface Device {
 }
 
 /** A TPM with a key, a certificate for the key, and the hub's side of the same authority. */
-async function makeDevice(t: Test): Promise<Device & { server: { key: string; cert: string; ca: string } }> {
+async function makeDevice(t: Test, hasRoot = false): Promise<Device & { server: { key: string; cert: string; ca: string } }> {
   const directory = await mkdtemp(join(tmpdir(), "tpm-tls-"));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const chip = await startSwtpm();
   t.teardown(chip.stop);
+  if (hasRoot) await keepRoot(chip);
   const provider = { ...(tpm2Provider() ?? { module: "" }), tcti: chip.tcti };
   const files = await linuxFiles(join(directory, "state"));
   const key = await createTpmKeyStore({ files, provider }).create();
@@ -60,6 +69,13 @@ async function makeDevice(t: Test): Promise<Device & { server: { key: string; ce
   openssl(["x509", "-new", "-force_pubkey", publicFile, "-subj", "/CN=gw-1", ...signed, "-out", certFile]);
   const device = { chip, directory, files, provider, key, keyFile, certFile, authorityFile: authority.certFile };
   return { ...device, server: { key: hub.key, cert: hub.cert, ca: authority.cert } };
+}
+
+/** Keeps the storage root at 0x81000001, as an owner does: the key's parent is there. */
+async function keepRoot(chip: Swtpm): Promise<void> {
+  await using tpm = await openTpm(chip);
+  await using root = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
+  await evictControl(tpm, root, PERSISTENT.storageRoot);
 }
 
 const stepSchema = v.looseObject({ step: v.string() });
@@ -81,54 +97,59 @@ async function runChild(device: Device, { connections = CONNECTIONS, ...more }: 
     .map((line) => v.parse(stepSchema, JSON.parse(line)));
 }
 
-test(
-  "[ID-4] six TLS 1.3 connections in a row with the key in the TPM, and a signature of the store between them",
-  { skip },
-  async (t) => {
-    const device = await makeDevice(t);
-    const wanted = await activateTpmProvider({
-      files: device.files,
-      directory: join(device.directory, "state"),
-      provider: device.provider,
-    });
-    const connections: { authorized: boolean; commonName: unknown; protocol: string | null }[] = [];
-    const data = Buffer.from("a renewal is signed while the tunnel is up");
-    const spki = createPublicKey({ key: Buffer.from(device.key.publicKey), format: "der", type: "spki" });
-    const server = createServer(
-      { ...device.server, requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.3" },
-      (socket: TLSSocket) => {
-        connections.push({
-          authorized: socket.authorized,
-          commonName: socket.getPeerCertificate().subject.CN,
-          protocol: socket.getProtocol(),
-        });
-        socket.on("error", (error) => t.fail(error.message));
-        device.key.sign(data).then(
-          (signature) => socket.end(verify("sha256", data, spki, signature) ? "hello gw-1" : "the signature is wrong"),
-          (error: unknown) => socket.end(String(error)),
-        );
-      },
-    );
-    t.teardown(() => server.close());
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const port = portOf(server.address());
-    const steps = await runChild(device, { wanted, restart: true, port });
-    t.equal(steps[0]?.step, "restart");
-    t.match(
-      steps[1],
-      { step: "started", active: true, processId: steps[0]?.["processId"] },
-      "the same process, restarted with the provider",
-    );
-    t.same(
-      steps.slice(2),
-      Array.from({ length: CONNECTIONS }, () => ({ step: "heard", words: "hello gw-1" })),
-    );
-    t.same(
-      connections,
-      Array.from({ length: CONNECTIONS }, () => ({ authorized: true, commonName: "gw-1", protocol: "TLSv1.3" })),
-    );
-  },
-);
+for (const [parent, hasRoot] of [
+  ["the owner's primary key", false],
+  ["a persistent storage root", true],
+] as const)
+  test(
+    `[ID-4] six TLS 1.3 connections with a key below ${parent}, and a signature of the store between them`,
+    { skip },
+    async (t) => {
+      const device = await makeDevice(t, hasRoot);
+      t.equal(readTss2Pem(device.key.tlsKey()).parent, hasRoot ? PERSISTENT.storageRoot : HANDLE.owner);
+      const wanted = await activateTpmProvider({
+        files: device.files,
+        directory: join(device.directory, "state"),
+        provider: device.provider,
+      });
+      const connections: { authorized: boolean; commonName: unknown; protocol: string | null }[] = [];
+      const data = Buffer.from("a renewal is signed while the tunnel is up");
+      const spki = createPublicKey({ key: Buffer.from(device.key.publicKey), format: "der", type: "spki" });
+      const server = createServer(
+        { ...device.server, requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.3" },
+        (socket: TLSSocket) => {
+          connections.push({
+            authorized: socket.authorized,
+            commonName: socket.getPeerCertificate().subject.CN,
+            protocol: socket.getProtocol(),
+          });
+          socket.on("error", (error) => t.fail(error.message));
+          device.key.sign(data).then(
+            (signature) => socket.end(verify("sha256", data, spki, signature) ? "hello gw-1" : "the signature is wrong"),
+            (error: unknown) => socket.end(String(error)),
+          );
+        },
+      );
+      t.teardown(() => server.close());
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const port = portOf(server.address());
+      const steps = await runChild(device, { wanted, restart: true, port });
+      t.equal(steps[0]?.step, "restart");
+      t.match(
+        steps[1],
+        { step: "started", active: true, processId: steps[0]?.["processId"] },
+        "the same process, restarted with the provider",
+      );
+      t.same(
+        steps.slice(2),
+        Array.from({ length: CONNECTIONS }, () => ({ step: "heard", words: "hello gw-1" })),
+      );
+      t.same(
+        connections,
+        Array.from({ length: CONNECTIONS }, () => ({ authorized: true, commonName: "gw-1", protocol: "TLSv1.3" })),
+      );
+    },
+  );
 
 test(
   "[ID-40] five power cuts in a row: every boot signs and speaks TLS with the same key, and no failure is counted",

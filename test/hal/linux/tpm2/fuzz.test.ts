@@ -36,6 +36,7 @@ import { TpmSession } from "../../../../hal/linux/tpm2/session.ts";
 import { readSignature, readSizedPublic } from "../../../../hal/linux/tpm2/structures.ts";
 import type { TpmTransport } from "../../../../hal/linux/tpm2/transport.ts";
 import { join, u16, u32, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
+import { isLongRun } from "../../../lab/runner/long-run.ts";
 
 const EMPTY = new Uint8Array();
 const KEY = permanent(0x8000_0000);
@@ -108,7 +109,7 @@ test("[ID-43] any response ends each command with a value or a fault", async (t)
       }
     },
   );
-  await fc.assert(property, { numRuns: 6000 });
+  await fc.assert(property, { numRuns: isLongRun() ? 6000 : 1500 });
   t.pass();
 });
 
@@ -129,7 +130,7 @@ test("any bytes are read as a structure or refused with a fault, and nothing lar
     }
     return true;
   });
-  fc.assert(property, { numRuns: 20_000 });
+  fc.assert(property, { numRuns: isLongRun() ? 20_000 : 4000 });
   t.pass();
 });
 
@@ -150,7 +151,7 @@ test("a TSS2 key with any byte changed is read or refused with a fault", async (
     }
     return true;
   });
-  fc.assert(property, { numRuns: 10_000 });
+  fc.assert(property, { numRuns: isLongRun() ? 10_000 : 2000 });
   for (const text of ["", begin, `${begin}\n${rest.at(-2)}\n`, `${begin}\n!\n${rest.at(-2)}\n`, "x".repeat(10_000)])
     t.throws(() => readTss2Pem(text), { code: "tpm.protocol" });
 });

@@ -37,6 +37,7 @@ import { sized, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
 import { providerCommands } from "../../../lab/counterparts/tpm2-provider.ts";
 import { openTpm2Tools } from "../../../lab/counterparts/tpm2-tools.ts";
+import { openWiretap } from "../../../lab/counterparts/wiretap.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 
 const withTools = needs("swtpm", "tpm2-tools");
@@ -101,6 +102,43 @@ test("we load and use a key and sealed data that tpm2-tools made", { skip: withT
   await using item = await load(tpm, root, sealed);
   t.equal(Buffer.from(await unseal(tpm, item, NO_PASSWORD, session)).toString(), "theirs");
 });
+
+test(
+  "below a storage root of RSA that tpm2-tools made, keys and secrets of both are used by both",
+  { skip: withTools },
+  async (t) => {
+    const chip = await startSwtpm();
+    t.teardown(chip.stop);
+    await using tools = await openTpm2Tools(chip);
+    await tools.run("createprimary", "-Q", "-C", "o", "-G", "rsa2048", "-c", "./root.ctx");
+    await tools.run("evictcontrol", "-Q", "-C", "o", "-c", "./root.ctx", "0x81000001");
+    await tools.run("flushcontext", "-t");
+    await tools.run("create", "-Q", "-C", "0x81000001", "-G", "ecc", "-u", "./key.pub", "-r", "./key.priv");
+    await tools.run("flushcontext", "-t");
+    const ours = await (async () => {
+      await using tpm = await openTpm(chip);
+      const root = await readPublicOf(tpm, ROOT);
+      t.match(root.area, { type: "rsa", keyBits: 2048 });
+      await using session = await startSession(tpm, "hmac", root);
+      const sealed = await create(tpm, root, sealTemplate(), { data: WORDS, cover: session });
+      {
+        await using item = await load(tpm, root, sealed);
+        t.equal(Buffer.from(await unseal(tpm, item, NO_PASSWORD, session)).toString(), "words");
+      }
+      await using theirs = await load(tpm, root, readBlob(await tools.read("key.pub"), await tools.read("key.priv")));
+      const signature = p1363(await sign(tpm, theirs, DIGEST));
+      t.ok(verify("sha256", WORDS, { key: publicKeyObject(theirs.area), dsaEncoding: "ieee-p1363" }, signature));
+      return await create(tpm, root, SIGNING_TEMPLATE, { cover: session });
+    })();
+    await tools.write("ours.pub", writeSizedPublic(ours.area));
+    await tools.write("ours.priv", sized(ours.privateBlob));
+    await tools.write("words", WORDS);
+    await tools.run("load", "-Q", "-C", "0x81000001", "-u", "./ours.pub", "-r", "./ours.priv", "-c", "./ours.ctx");
+    await tools.run("flushcontext", "-t");
+    await tools.run("sign", "-Q", "-c", "./ours.ctx", "-g", "sha256", "-f", "plain", "-o", "./signature", "./words");
+    t.ok(verify("sha256", WORDS, publicKeyObject(ours.area), await tools.read("signature")));
+  },
+);
 
 test("tpm2-tools open what we sealed, and read the index that we wrote", { skip: withTools }, async (t) => {
   const chip = await ownedChip(t);
@@ -179,7 +217,8 @@ test("a credential that tpm2_makecredential made for our key opens in this TPM",
   // The tool's file: a magic number and a version, then TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET.
   const file = new WireReader((await tools.read("credential")).subarray(8), "a credential");
   const [credential, secret] = [file.sized(), file.sized()];
-  await using tpm = await openTpm(chip);
+  await using wire = await openWiretap(chip.port);
+  await using tpm = await openTpm(wire);
   const root = await readPublicOf(tpm, ROOT);
   const key = await readPublicOf(tpm, 0x8101_0001);
   await using object = await load(tpm, root, blob);
@@ -190,6 +229,7 @@ test("a credential that tpm2_makecredential made for our key opens in this TPM",
     return Buffer.from(await activateCredential(tpm, { object, key }, { credential, secret }, auths)).toString();
   };
   t.equal(await open(), "of the hub");
+  t.notOk(wire.hears("of the hub"), "it is encrypted on the way");
   await using other = await load(tpm, root, await create(tpm, root, ATTESTATION_TEMPLATE));
   await using session = await startSession(tpm, "policy");
   await policySecret(tpm, session, permanent(HANDLE.endorsement));

@@ -17,6 +17,7 @@ import {
   nvReadPublic,
   nvWrite,
   NV,
+  RSA_STORAGE_TEMPLATE,
   sealTemplate,
   sign,
   SIGNING_TEMPLATE,
@@ -114,6 +115,21 @@ test("a new password of a hierarchy is encrypted, and proven by the old and the 
   await t.rejects(hierarchyChangeAuth(tpm, HANDLE.owner, PASSWORD, by(PASSWORD)), { code: "tpm.auth-failed" });
   await hierarchyChangeAuth(tpm, HANDLE.owner, new Uint8Array(), by(Buffer.from("zeros at the end")));
   t.notOk(tap.hears(PASSWORD) || tap.hears(Buffer.from("zeros at")));
+});
+
+test("a session is salted to storage roots of every kind that others may have made", { skip }, async (t) => {
+  const { tpm } = await tapped(t);
+  for (const template of [STORAGE_TEMPLATE, RSA_STORAGE_TEMPLATE])
+    for (const nameAlg of [ALG.sha256, ALG.sha384]) {
+      await using root = await createPrimary(tpm, HANDLE.owner, { ...template, nameAlg });
+      await using session = await startSession(tpm, "hmac", root);
+      t.equal((await getRandom(tpm, 16, session)).length, 16, `${template.type}, Name ${nameAlg}`);
+    }
+  await using sealed = await (async () => {
+    await using root = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
+    return await load(tpm, root, await create(tpm, root, sealTemplate(), { data: SECRET }));
+  })();
+  await t.rejects(startSession(tpm, "hmac", sealed), { code: "tpm.invalid", message: /not to an object of type "keyed-hash"/ });
 });
 
 test("an index is written and read under cover of a session", { skip }, async (t) => {

@@ -8,6 +8,7 @@ import {
   ATTESTATION_TEMPLATE,
   nameOf,
   OBJECT,
+  publicKeyObject,
   readAttestation,
   RSA_STORAGE_TEMPLATE,
   sealTemplate,
@@ -89,6 +90,14 @@ test("the Name of an object and of an index is the one that tpm2-tools tells", a
   t.same(readNvPublic(new WireReader(writeNvPublic(area), "an index")), area);
 });
 
+test("public keys of the TPM are keys of node:crypto, and sealed data is none", async (t) => {
+  const keyOf = (name: string) => publicKeyObject(readSizedPublic(readerOf(name)));
+  t.match(keyOf("sign.pub").asymmetricKeyDetails, { namedCurve: "prime256v1" });
+  t.match(keyOf("rsasign.pub").asymmetricKeyDetails, { modulusLength: 2048, publicExponent: 65_537n });
+  t.throws(() => keyOf("seal.pub"), { code: "tpm.invalid", message: /P-256 or RSA was expected/ });
+  t.throws(() => publicKeyObject(SIGNING_TEMPLATE), { code: "tpm.protocol", message: /is no key/ });
+});
+
 test("[ID-40] the templates are these bytes", async (t) => {
   t.equal(hex(writePublic(STORAGE_TEMPLATE)), "0023000b00030472000000060080004300100003001000000000");
   t.equal(hex(writePublic(SIGNING_TEMPLATE)), "0023000b000404720000001000100003001000000000");
@@ -160,8 +169,12 @@ test("KDFa and KDFe give what OpenSSL's KBKDF and SSKDF give", async (t) => {
     "4c598efb27f423e92f9f9c297083581e70158858f44739ab4f9ae42c5ceb6beadcb31b48bacd7df15bd47c5a5cfd65da",
   );
   t.equal(
-    hex(kdfE(key, "SECRET", partyU, partyV, 40)),
+    hex(kdfE(ALG.sha256, key, "SECRET", partyU, partyV, 40)),
     "a91289e97f79c38d7ea83ff835ef2d253fa5eda1221102cf17f3ee22492aab623ec831fd1872c8e1",
+  );
+  t.equal(
+    hex(kdfE(ALG.sha384, key, "SECRET", partyU, partyV, 48)),
+    "1922f1c589c2339fd77ac674f491e428b971a754e8a49a58393624c5df2d5d57ac3b3b705d3347af7967032de7f506ad",
   );
   const content = bytes("00112233445566778899");
   const secret = cipherParameter("encrypt", key, partyU, partyV, content);
