@@ -1,0 +1,62 @@
+// The passwords of one TPM, with what they belong to: what is sealed for the owner, and what the
+// owner gives back to a device that has lost them. [ID-54]
+import type { KeyObject } from "node:crypto";
+import * as v from "valibot";
+import { Fault } from "../../../hal/fault.ts";
+import { deviceIdSchema, tpmNameSchema } from "../../../hal/format/identity.ts";
+import { canonicalJson, parseJson } from "../../../hal/format/json.ts";
+import { check } from "../../../hal/format/schema.ts";
+import { openSealed, sealFor } from "./jwe.ts";
+import type { EscrowKey } from "./key.ts";
+import { CHIP_SECRETS_BYTES_MAX } from "./limits.ts";
+
+/** 32 bytes in base64. */
+const passwordSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/u, "expected 32 bytes in base64"));
+
+export const chipSecretsSchema = v.strictObject({
+  v: v.literal(1),
+  deviceId: deviceIdSchema,
+  /** Name of the endorsement key, where it could be read: it tells one chip from another. */
+  endorsement: v.optional(tpmNameSchema),
+  /** Name of the storage root: it is another one after TPM2_Clear. */
+  storage: tpmNameSchema,
+  passwords: v.strictObject({
+    owner: passwordSchema,
+    endorsement: passwordSchema,
+    lockout: passwordSchema,
+    /** Of the NV indices. */
+    nv: passwordSchema,
+  }),
+  madeAt: v.pipe(v.string(), v.isoTimestamp(), v.maxLength(32)),
+});
+export type ChipSecrets = v.InferOutput<typeof chipSecretsSchema>;
+
+/** @returns a text that only the owner's private key opens. */
+export function sealSecrets(owner: EscrowKey, secrets: ChipSecrets): string {
+  return sealFor(owner, Buffer.from(encodeSecrets(secrets)));
+}
+
+/** @throws Fault `escrow.invalid`, `escrow.not-opened`, `escrow.key-unusable`. */
+export function openSecrets(sealed: string, privateKey: KeyObject): ChipSecrets {
+  return parseSecrets(openSealed(sealed, privateKey), "what is sealed in the text");
+}
+
+/** As `sallyport tpm passwords --out` writes it, and the warden reads it. */
+export function encodeSecrets(secrets: ChipSecrets): string {
+  return canonicalJson(secrets);
+}
+
+/**
+ * @param what for messages, which quote nothing of the content.
+ * @throws Fault `escrow.invalid`.
+ */
+export function parseSecrets(bytes: Uint8Array, what: string): ChipSecrets {
+  try {
+    return check(chipSecretsSchema, parseJson(bytes, CHIP_SECRETS_BYTES_MAX, what), what, "escrow.invalid", "withheld");
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    if (error.code === "escrow.invalid") throw error;
+    // A message about JSON quotes what it met, which may be a password.
+    throw new Fault("escrow.invalid", `${what} is not the JSON object that "sallyport tpm passwords --out" writes`);
+  }
+}
