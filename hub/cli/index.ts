@@ -6,7 +6,7 @@ import { quoted, terminalText } from "../../hal/format/text.ts";
 import { auditShow, auditVerify } from "./audit.ts";
 import { askOperation } from "./ask.ts";
 import { type HubCommand, parse, type HubTerminal } from "./command.ts";
-import { devicesApprove, devicesDeny, devicesForget, devicesList, devicesRevoke } from "./devices.ts";
+import { devicesApprove, devicesDeny, devicesEscrow, devicesForget, devicesList, devicesRevoke } from "./devices.ts";
 import { alerts, anchors, init, serve } from "./hub.ts";
 import { answer, keygen } from "./keys.ts";
 import { lockdownConfirm, lockdownRevert, order } from "./orders.ts";
@@ -23,6 +23,7 @@ const COMMANDS: readonly HubCommand[] = [
   devicesDeny,
   devicesRevoke,
   devicesForget,
+  devicesEscrow,
   auditShow,
   auditVerify,
   releasePublish,

@@ -201,10 +201,12 @@ class Inbox implements HubInbox {
 }
 
 /**
- * Telemetry goes to its subscribers and audit records to the witness: only their ids are stored.
+ * Telemetry goes to its subscribers, audit records to the witness, and what is escrowed to a place
+ * of its own: only their ids are stored.
  */
 function storedBody(message: Message): string | undefined {
-  return message.channel === "audit" || message.channel === "telemetry" ? undefined : JSON.stringify(message.body);
+  if (message.channel === "audit" || message.channel === "telemetry") return undefined;
+  return "kind" in message.body && message.body.kind === "tpm.escrow" ? undefined : JSON.stringify(message.body);
 }
 
 /** @throws Fault `json.*`, `schema.invalid`. */

@@ -1,13 +1,18 @@
 // The hub's reading of devices' reports: answers to its questions, and entries for its journal.
 // [OPS-6]
 import {
+  escrowReportSchema,
+  type EscrowReport,
   lockdownPendingSchema,
   operationResultSchema,
   type ReportMessage,
   updateReportSchema,
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
+import { asFault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
+import { decodeVerifier } from "../../warden/audit/format/index.ts";
+import { verifyEscrowNote } from "../../warden/escrow/format/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { Change, JournalEvent, Store } from "../store/index.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
@@ -47,11 +52,44 @@ export async function readReport(
     });
     return [];
   }
+  const escrow = channel === "event" ? tryCheck(escrowReportSchema, body) : undefined;
+  if (escrow !== undefined) return escrowIn(store, journal, deviceId, escrow);
   const pending = channel === "event" ? tryCheck(lockdownPendingSchema, body) : undefined;
   if (pending === undefined) return [];
   const { counter, planHash, confirmWithinMs } = pending;
   journal("lockdown.pending", deviceId, { counter, planHash, confirmWithinMs });
   return [];
+}
+
+/**
+ * [ID-55] Stores a note that the device's warden has signed. A captured agent can repeat one, and
+ * that changes nothing.
+ */
+async function escrowIn(
+  store: Store,
+  journal: JournalWriter,
+  deviceId: DeviceId,
+  { note }: EscrowReport,
+): Promise<readonly Change[]> {
+  const refuse = (reason: string): readonly Change[] => {
+    journal("tpm.escrow-refused", deviceId, { reason });
+    return [];
+  };
+  const auditKey = (await store.devices.approved(deviceId))?.auditKey;
+  if (auditKey === undefined) return refuse("no audit key was approved for this device");
+  const stored = await store.escrows.ofDevice(deviceId);
+  if (stored.some((each) => each.note === note)) return [];
+  try {
+    const { deviceId: named, madeAt, storage } = verifyEscrowNote(note, decodeVerifier(auditKey));
+    if (named !== deviceId) return refuse(`it is for the device "${named}"`);
+    const madeAtMs = Date.parse(madeAt);
+    if (stored.some((each) => each.auditKey === auditKey && each.madeAtMs >= madeAtMs))
+      return refuse(`it is of ${madeAt}, which is not newer than what is stored`);
+    journal("tpm.escrowed", deviceId, { madeAt, storage });
+    return [store.escrows.add(deviceId, { auditKey, madeAtMs, storage, receivedAtMs: Date.now(), note })];
+  } catch (error) {
+    return refuse(asFault(error, "escrow.invalid", "read the note").message);
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 // The tables of the store. Times are Unix milliseconds. STRICT makes SQLite check column types.
 
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** The tree's frontiers at earlier sizes, which make a comparison with an old size cheap. */
 const AUDIT_FRONTIERS = `
@@ -32,8 +32,22 @@ CREATE INDEX outboxOfDevice ON outbox (deviceId, n);
 CREATE INDEX outboxByEnd ON outbox (expiresAt);
 `;
 
+/** Sealed passwords of devices' TPMs. The rows of a device outlive its approval. */
+const ESCROWS = `
+CREATE TABLE escrows (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  deviceId TEXT NOT NULL,
+  auditKey TEXT NOT NULL,
+  madeAt INTEGER NOT NULL,
+  storage TEXT NOT NULL,
+  receivedAt INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  UNIQUE (deviceId, auditKey, madeAt)
+) STRICT;
+`;
+
 /** Upgrade steps, each from one version to the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, ESCROWS];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -127,4 +141,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}${OUTBOX}`;
+${AUDIT_FRONTIERS}${OUTBOX}${ESCROWS}`;

@@ -23,8 +23,9 @@ async function store(t: Parameters<typeof temporaryDirectory>[0]): Promise<{ rea
 
 test("a store of an older version is upgraded with its content", async (t) => {
   for (const [version, later] of [
-    [1, ["outbox", "auditFrontiers"]],
-    [2, ["outbox"]],
+    [1, ["outbox", "auditFrontiers", "escrows"]],
+    [2, ["outbox", "escrows"]],
+    [3, ["escrows"]],
   ] as const) {
     const { path, store: hub } = await store(t);
     hub.journal.note("device.approved", ID, {}, 1);
@@ -39,6 +40,9 @@ test("a store of an older version is upgraded with its content", async (t) => {
     const outgoing = { deviceId: ID, id: "m", channel: "policy", kind: "k", correlation: undefined, message: "{}" } as const;
     await upgraded.commit(upgraded.outbox.add({ ...outgoing, queuedAtMs: 1, expiresAtMs: 2 }));
     t.match(await upgraded.outbox.find("m"), outgoing, `from version ${version}`);
+    const escrow = { auditKey: "k", madeAtMs: 1, storage: "s", receivedAtMs: 2, note: "n" };
+    await upgraded.commit(upgraded.escrows.add(ID, escrow));
+    t.same(await upgraded.escrows.ofDevice(ID), [escrow], `from version ${version}`);
   }
 });
 

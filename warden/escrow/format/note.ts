@@ -28,7 +28,11 @@ const linesSchema = v.strictTuple([
     v.transform((line) => line.slice("sallyport/escrow/1/".length)),
     deviceIdSchema,
   ),
-  v.pipe(v.string(), v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/u, "expected a time")),
+  v.pipe(
+    v.string(),
+    v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/u, "expected a time"),
+    v.check((time) => Number.isFinite(Date.parse(time)), "expected a time that exists"),
+  ),
   tpmNameSchema,
   v.pipe(v.string(), v.regex(SEALED_PATTERN, "expected a JWE in compact form")),
   v.literal(""),

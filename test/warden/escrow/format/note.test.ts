@@ -59,6 +59,7 @@ test("[ID-55] what has another form is refused, whoever signed it", async (t) =>
     lines("sallyport/escrow/2/dev-1", madeAt, storage, sealed),
     lines("sallyport/escrow/1/../etc", madeAt, storage, sealed),
     lines(first, "yesterday", storage, sealed),
+    lines(first, "2026-13-01T00:00:00.000Z", storage, sealed),
     lines(first, madeAt, "000b", sealed),
     lines(first, madeAt, storage, sealed.slice(1)),
     lines(first, madeAt, storage, sealed, "more"),
