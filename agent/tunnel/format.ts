@@ -89,13 +89,14 @@ export type AuditUpload = v.InferOutput<typeof auditUploadSchema>;
 /**
  * `down/audit`: the witness's answer. `cosigned`: the checkpoint with the hub's cosignature.
  * `conflict`: the hub has another size, and the upload must resume from it. `refused`: the reason.
- * [AUD-9]
+ * [AUD-9] `escrowed`: an escrow note that the hub has stored, with its cosignature. [TUN-60]
  */
 export const auditAnswerSchema = envelope(
   v.union([
     v.strictObject({ answer: v.literal("cosigned"), checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)) }),
     v.strictObject({ answer: v.literal("conflict"), size: safeCount }),
     v.strictObject({ answer: v.literal("refused"), reason: v.pipe(v.string(), v.maxLength(512)) }),
+    v.strictObject({ answer: v.literal("escrowed"), note: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)) }),
   ]),
 );
 export type AuditAnswer = v.InferOutput<typeof auditAnswerSchema>;

@@ -47,7 +47,7 @@ export interface InboxOptions {
   readonly journal: JournalWriter;
   /** Called after the commit. */
   readonly onReceived: (received: Received) => void;
-  /** Called after the commit with the witness's answer, for `down/audit`. */
+  /** Called after the commit with the witness's answer, for `down/audit`. [AUD-9] [TUN-60] */
   readonly onAnswer: (deviceId: DeviceId, answer: WitnessAnswer) => void;
 }
 
@@ -192,8 +192,12 @@ class Inbox implements HubInbox {
         if (change !== undefined) return { count: index + 1, changes, notes, notify };
         continue;
       }
-      if (fresh && "kind" in message.body)
-        changes.push(...(await readReport(store, journal, deviceId, message.channel, message.body)));
+      if (fresh && "kind" in message.body) {
+        const report = await readReport(store, journal, deviceId, message.channel, message.body);
+        changes.push(...report.changes);
+        const { escrowed } = report;
+        if (escrowed !== undefined) notify.push(() => onAnswer(deviceId, witness.vouch(escrowed.note, escrowed.auditKey)));
+      }
       notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
     }
     return { count: batch.length, changes, notes, notify };

@@ -14,7 +14,7 @@ import type { DeviceId } from "../../hal/format/identity.ts";
 import { decodeVerifier } from "../../warden/audit/format/index.ts";
 import { verifyEscrowNote } from "../../warden/escrow/format/index.ts";
 import type { JournalWriter } from "../journal.ts";
-import type { Change, JournalEvent, Store } from "../store/index.ts";
+import type { Change, JournalEvent, Store, StoredEscrow } from "../store/index.ts";
 import { tryCheck } from "../../hal/format/schema.ts";
 
 type Report = ReportMessage["body"];
@@ -25,10 +25,18 @@ const PHASES: Readonly<Record<string, JournalEvent>> = {
   "rolled-back": "update.rolled-back",
 };
 
+export interface ReadReport {
+  /** What to commit with the report. */
+  readonly changes: readonly Change[];
+  /** The escrow note that is stored after the commit. */
+  readonly escrowed?: Pick<StoredEscrow, "note" | "auditKey">;
+}
+
+const NOTHING: ReadReport = { changes: [] };
+
 /**
  * A report of a known kind but with another form is ignored here; it is stored like any other
  * message.
- * @returns what to commit with the report.
  */
 export async function readReport(
   store: Store,
@@ -36,49 +44,45 @@ export async function readReport(
   deviceId: DeviceId,
   channel: UpChannel,
   body: Report,
-): Promise<readonly Change[]> {
-  if (channel === "result") return answerIn(store, journal, deviceId, body);
+): Promise<ReadReport> {
+  if (channel === "result") return { changes: await answerIn(store, journal, deviceId, body) };
   if (channel === "update") {
     const report = tryCheck(updateReportSchema, body);
-    if (report === undefined) return [];
+    if (report === undefined) return NOTHING;
     const { phase, release, reason, detail } = report.update;
     const event = PHASES[phase];
-    if (event === undefined) return [];
+    if (event === undefined) return NOTHING;
     journal(event, deviceId, {
       target: release?.target,
       counter: release?.counter,
       why: reason?.why,
       detail: reason?.detail ?? detail,
     });
-    return [];
+    return NOTHING;
   }
   const escrow = channel === "event" ? tryCheck(escrowReportSchema, body) : undefined;
   if (escrow !== undefined) return escrowIn(store, journal, deviceId, escrow);
   const pending = channel === "event" ? tryCheck(lockdownPendingSchema, body) : undefined;
-  if (pending === undefined) return [];
+  if (pending === undefined) return NOTHING;
   const { counter, planHash, confirmWithinMs } = pending;
   journal("lockdown.pending", deviceId, { counter, planHash, confirmWithinMs });
-  return [];
+  return NOTHING;
 }
 
 /**
  * [ID-55] Stores a note that the device's warden has signed. A captured agent can repeat one, and
  * that changes nothing.
  */
-async function escrowIn(
-  store: Store,
-  journal: JournalWriter,
-  deviceId: DeviceId,
-  { note }: EscrowReport,
-): Promise<readonly Change[]> {
-  const refuse = (reason: string): readonly Change[] => {
+async function escrowIn(store: Store, journal: JournalWriter, deviceId: DeviceId, { note }: EscrowReport): Promise<ReadReport> {
+  const refuse = (reason: string): ReadReport => {
     journal("tpm.escrow-refused", deviceId, { reason });
-    return [];
+    return NOTHING;
   };
   const auditKey = (await store.devices.approved(deviceId))?.auditKey;
   if (auditKey === undefined) return refuse("no audit key was approved for this device");
   const stored = await store.escrows.ofDevice(deviceId);
-  if (stored.some((each) => each.note === note)) return [];
+  const known = stored.find((each) => each.note === note);
+  if (known !== undefined) return { changes: [], escrowed: known };
   try {
     const { deviceId: named, madeAt, storage } = verifyEscrowNote(note, decodeVerifier(auditKey));
     if (named !== deviceId) return refuse(`it is for the device "${named}"`);
@@ -86,7 +90,8 @@ async function escrowIn(
     if (stored.some((each) => each.auditKey === auditKey && each.madeAtMs >= madeAtMs))
       return refuse(`it is of ${madeAt}, which is not newer than what is stored`);
     journal("tpm.escrowed", deviceId, { madeAt, storage });
-    return [store.escrows.add(deviceId, { auditKey, madeAtMs, storage, receivedAtMs: Date.now(), note })];
+    const escrowed = { auditKey, madeAtMs, storage, receivedAtMs: Date.now(), note };
+    return { changes: [store.escrows.add(deviceId, escrowed)], escrowed };
   } catch (error) {
     return refuse(asFault(error, "escrow.invalid", "read the note").message);
   }

@@ -91,6 +91,8 @@ function argumentEdges(): ReadonlyMap<string, Edge> {
         ask: async () => ({ v: 1, id: "cli-1", result: { deviceId: DEVICE_ID, nonce: NONCE } }),
         evidence: () => notThere(),
         file: () => notThere(),
+        privateFile: () => notThere(),
+        create: () => notThere(),
         line: async () => undefined,
         version: "1",
         id: () => "cli-1",

@@ -21,13 +21,15 @@ export function escrowOwner(): EscrowOwner {
 }
 
 export function labSecrets(given: Partial<ChipSecrets> = {}): ChipSecrets {
-  const password = (): string => randomBytes(32).toString("base64");
+  const password = (): string => randomBytes(32).toString("hex");
   return {
     v: 1,
     deviceId: check(deviceIdSchema, "dev-1", "device id"),
     endorsement: `000b${"e1".repeat(32)}`,
     storage: `000b${"5a".repeat(32)}`,
-    passwords: { owner: password(), endorsement: password(), lockout: password(), nv: password() },
+    passwords: { owner: password(), endorsement: password(), lockout: password(), counter: password() },
+    made: { storage: true, endorsement: true },
+    before: { tries: 3, recoveryS: 1000, lockoutRecoveryS: 1000 },
     madeAt: "2026-11-30T12:00:00.000Z",
     ...given,
   };

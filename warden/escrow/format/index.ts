@@ -17,5 +17,13 @@ export {
   ESCROW_PRIVATE_KEY_BYTES_MAX,
   SEALED_BYTES_MAX,
 } from "./limits.ts";
-export { type EscrowNote, escrowNoteSchema, escrowNoteText, parseEscrowNote, verifyEscrowNote } from "./note.ts";
+export {
+  type EscrowNote,
+  escrowNoteSchema,
+  type EscrowState,
+  escrowStateSchema,
+  escrowNoteText,
+  parseEscrowNote,
+  verifyEscrowNote,
+} from "./note.ts";
 export { type ChipSecrets, chipSecretsSchema, encodeSecrets, openSecrets, parseSecrets, sealSecrets } from "./secrets.ts";

@@ -4,12 +4,25 @@
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
 import { type DeviceId, deviceIdSchema, tpmNameSchema } from "../../../hal/format/identity.ts";
+import { shortTextSchema } from "../../../hal/format/fields.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { decodeNote, type Verifier, verifyNote } from "../../audit/format/index.ts";
 import { SEALED_PATTERN, sealedKeyId } from "./jwe.ts";
 import { ESCROW_NOTE_BYTES_MAX } from "./limits.ts";
 
 export const escrowNoteSchema = v.pipe(v.string(), v.maxLength(ESCROW_NOTE_BYTES_MAX));
+
+/** What the warden has for the hub. */
+export const escrowStateSchema = v.variant("state", [
+  v.strictObject({ state: v.literal("none"), why: shortTextSchema }),
+  v.strictObject({
+    state: v.literal("sealed"),
+    note: escrowNoteSchema,
+    /** Whether the warden has the hub's cosignature on this note. */
+    escrowed: v.boolean(),
+  }),
+]);
+export type EscrowState = v.InferOutput<typeof escrowStateSchema>;
 
 export interface EscrowNote {
   readonly deviceId: DeviceId;

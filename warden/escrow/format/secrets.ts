@@ -3,6 +3,7 @@
 import type { KeyObject } from "node:crypto";
 import * as v from "valibot";
 import { Fault } from "../../../hal/fault.ts";
+import { countSchema } from "../../../hal/format/fields.ts";
 import { deviceIdSchema, tpmNameSchema } from "../../../hal/format/identity.ts";
 import { canonicalJson, parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
@@ -10,8 +11,8 @@ import { openSealed, sealFor } from "./jwe.ts";
 import type { EscrowKey } from "./key.ts";
 import { CHIP_SECRETS_BYTES_MAX } from "./limits.ts";
 
-/** 32 bytes in base64. */
-const passwordSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/u, "expected 32 bytes in base64"));
+/** As tpm2-tools take it behind `hex:`. */
+const passwordSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/u, "expected 32 bytes in hex"));
 
 export const chipSecretsSchema = v.strictObject({
   v: v.literal(1),
@@ -24,9 +25,13 @@ export const chipSecretsSchema = v.strictObject({
     owner: passwordSchema,
     endorsement: passwordSchema,
     lockout: passwordSchema,
-    /** Of the NV indices. */
-    nv: passwordSchema,
+    /** Of the counter's index. */
+    counter: passwordSchema,
   }),
+  /** Which persistent keys were not there before: handing the chip back removes them. */
+  made: v.strictObject({ storage: v.boolean(), endorsement: v.boolean() }),
+  /** The limits of wrong tries before: handing the chip back restores them. */
+  before: v.strictObject({ tries: countSchema, recoveryS: countSchema, lockoutRecoveryS: countSchema }),
   madeAt: v.pipe(v.string(), v.isoTimestamp(), v.maxLength(32)),
 });
 export type ChipSecrets = v.InferOutput<typeof chipSecretsSchema>;
