@@ -213,6 +213,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         uptimeMs: async () => clock.monotonicMs(),
         bootId: async () => BOOT_ID,
       },
+      tpm: undefined,
       say: (line) => void journal.push(line),
       damage: createDamageLog((fault) => void journal.push(`trouble: ${fault.code}: ${fault.message}`)),
     },
@@ -237,6 +238,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         checks: ["agent"],
         trialMs: 60_000,
       },
+      tpmOwnership: "leave",
       troubles: [],
     },
   );
