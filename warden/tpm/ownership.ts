@@ -2,7 +2,6 @@
 // others do, and hands it back. It stops nothing else: whatever the chip does, the warden runs on.
 // [ID-50] [ID-52] [ID-53]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Fingerprint } from "../../hal/format/identity.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { ChipAuths, ChipPulse, ChipView, Clock, DurableFiles, TpmChip } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
@@ -11,8 +10,18 @@ import { decide, remainsOf } from "./decide.ts";
 import { TPM_REASON_CHARACTERS_MAX, type TpmDetails, type TpmOwnership, type TpmState } from "./format.ts";
 import { LOOK_MS, MOVES_MAX, RETRY_MS_MAX, RETRY_MS_MIN, SETTLE_MS, STOP_MS } from "./limits.ts";
 import { authsOf, makeMove, type Pass, recordOfBefore } from "./moves.ts";
-import { type ChipPasswords, type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
+import { type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
 import { createTpmTrail, type TpmTrail } from "./trail.ts";
+
+/** Who keeps the passwords elsewhere too: the escrow. */
+export interface PasswordKeeper {
+  /** The passwords of this record are in force. @throws Fault of the files. */
+  keep(record: ChipRecord): Promise<void>;
+  /** None of ours are in force. */
+  drop(): void;
+  /** Whether they are known to be kept elsewhere. */
+  isEscrowed(): boolean;
+}
 
 export interface ChipOwnershipOptions {
   readonly chip: TpmChip;
@@ -21,6 +30,7 @@ export interface ChipOwnershipOptions {
   readonly clock: Clock;
   /** Whether a chip of nobody is taken. */
   readonly ownership: "take" | "leave";
+  readonly keeper: PasswordKeeper;
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
@@ -31,13 +41,6 @@ export interface ChipOwnership {
   state(): TpmState;
   /** The state with its reason and numbers. */
   details(): TpmDetails;
-  /**
-   * The passwords that the record has, for the escrow; undefined where there are none. They may not
-   * be on the chip yet while it is being taken.
-   */
-  passwords(): Promise<ChipPasswords | undefined>;
-  /** Writes down under which key of the owner the hub keeps the passwords. */
-  noteEscrow(under: Fingerprint): Promise<void>;
   /**
    * Hands the chip back: passwords, counter, keys of ours, limits; at the end the record is
    * removed. A power cut leaves a record that goes on with it at the next start. Does nothing where
@@ -84,7 +87,6 @@ class Ownership implements ChipOwnership {
   readonly #exclusively = createMutex();
   readonly #ending = new AbortController();
   #seen: Seen = { isPresent: false, ownership: "unknown" };
-  #isEscrowed = false;
   #isReleased = false;
   /** Lasts until the next pass: why the last one failed. */
   #failure: Fault | undefined;
@@ -167,7 +169,6 @@ class Ownership implements ChipOwnership {
   async #load(): Promise<ChipRecord | undefined> {
     const { files } = this.#options;
     const found = await readChipRecord(files);
-    this.#isEscrowed = "record" in found && found.record?.escrowedUnder !== undefined;
     if ("record" in found) return found.record;
     await setRecordAside(files, found.bytes);
     const { code, message } = found.fault;
@@ -187,7 +188,8 @@ class Ownership implements ChipOwnership {
       storageKey: pass.record?.storageKey,
       endorsement: pass.record?.endorsement ?? (view.endorsement?.isFit === true ? view.endorsement.name : undefined),
     };
-    this.#isEscrowed = pass.record?.escrowedUnder !== undefined;
+    if (ownership === "ours" && pass.record !== undefined) await this.#options.keeper.keep(pass.record);
+    else this.#options.keeper.drop();
     if (ownership === "ours" && pass.made.has("note") && pass.record !== undefined) await this.#trail.owned(pass.record);
     if (ownership === "others" && before !== "others" && why !== undefined) {
       this.#options.report(why);
@@ -218,7 +220,7 @@ class Ownership implements ChipOwnership {
   async #releasedWith(record: ChipRecord): Promise<void> {
     const view = await this.#options.chip.look();
     this.#isReleased = true;
-    this.#isEscrowed = false;
+    this.#options.keeper.drop();
     const remains = remainsOf(view, record);
     this.#seen = { isPresent: true, ownership: "nobody", pulse: view, storage: view.storage?.name };
     await this.#trail.released(remains);
@@ -237,19 +239,6 @@ class Ownership implements ChipOwnership {
       if (!this.#isReleased)
         throw this.#seen.why ?? new Fault("tpm.owned-by-others", "the TPM is not this device's to hand back");
       return this.#remains;
-    });
-  }
-
-  passwords(): Promise<ChipPasswords | undefined> {
-    return this.#exclusively(async () => (await this.#load())?.passwords);
-  }
-
-  noteEscrow(under: Fingerprint): Promise<void> {
-    return this.#exclusively(async () => {
-      const record = await this.#load();
-      if (record === undefined) return;
-      await writeChipRecord(this.#options.files, { ...record, escrowedUnder: under });
-      this.#isEscrowed = true;
     });
   }
 
@@ -273,7 +262,7 @@ class Ownership implements ChipOwnership {
       ownership,
       clear: pulse?.isClearForbidden === true ? "forbidden" : "possible",
       lockedOut: pulse?.isLockedOut === true,
-      escrowed: this.#isEscrowed,
+      escrowed: this.#options.keeper.isEscrowed(),
       ...(endorsement === undefined ? {} : { endorsement }),
       ...(storage === undefined ? {} : { storage }),
     };

@@ -4,7 +4,7 @@ import type { Fault } from "../../../hal/fault.ts";
 import { linuxTpmChip } from "../../../hal/linux/chip/index.ts";
 import type { TpmChip } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { type ChipOwnership, openChipOwnership } from "../../../warden/tpm/index.ts";
+import { type ChipOwnership, openChipOwnership, type PasswordKeeper } from "../../../warden/tpm/index.ts";
 import { startSwtpm, type Swtpm } from "../counterparts/swtpm.ts";
 import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../fakes/files.ts";
@@ -25,8 +25,11 @@ export interface OwnedChip {
     readonly chip?: (chip: TpmChip) => TpmChip;
     readonly ownership?: "take" | "leave";
     readonly tcti?: string;
+    readonly keeper?: PasswordKeeper;
   }) => Promise<ChipOwnership>;
 }
+
+const NO_KEEPER: PasswordKeeper = { keep: async () => undefined, drop: () => undefined, isEscrowed: () => false };
 
 export async function ownedChip(t: TestContext): Promise<OwnedChip> {
   const directory = await temporaryDirectory(t);
@@ -45,12 +48,13 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
       await swtpm.cut();
       swtpm = await startSwtpm({ directory });
     },
-    start: async ({ chip = (real: TpmChip) => real, ownership = "take", tcti = swtpm.tcti } = {}) => {
+    start: async ({ chip = (real: TpmChip) => real, ownership = "take", tcti = swtpm.tcti, keeper = NO_KEEPER } = {}) => {
       const opened = await openChipOwnership({
         chip: chip(linuxTpmChip({ tcti })),
         files,
         clock,
         ownership,
+        keeper,
         record: async (entry) => void records.push(entry),
         report: (fault) => void reported.push(fault),
       });

@@ -239,6 +239,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         trialMs: 60_000,
       },
       tpmOwnership: "leave",
+      escrowKey: undefined,
       troubles: [],
     },
   );

@@ -77,6 +77,7 @@ export const AUDIT_EVENTS = {
   "tpm.owner-changed": { id: 3091, category: "system", severity: "high", source: "warden" },
   "tpm.lockout": { id: 3092, category: "system", severity: "warning", source: "warden" },
   "tpm.released": { id: 3093, category: "system", severity: "notice", source: "warden", authority: true },
+  "tpm.adopted": { id: 3096, category: "system", severity: "notice", source: "warden", authority: true },
   "config.loaded": { id: 5001, category: "configuration", severity: "notice", source: "warden" },
   "roster.accepted": { id: 5010, category: "configuration", severity: "notice", source: "warden", authority: true },
   "lockdown.enforced": { id: 5020, category: "configuration", severity: "notice", source: "warden", authority: true },

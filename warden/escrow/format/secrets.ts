@@ -21,6 +21,8 @@ export const chipSecretsSchema = v.strictObject({
   endorsement: v.optional(tpmNameSchema),
   /** Name of the storage root: it is another one after TPM2_Clear. */
   storage: tpmNameSchema,
+  /** `standard`: the one of TCG's template. */
+  storageKey: v.optional(v.picklist(["standard", "other"])),
   passwords: v.strictObject({
     owner: passwordSchema,
     endorsement: passwordSchema,
