@@ -11,8 +11,8 @@ export const LOOK_MS = 60_000;
 /** How long the hub may take to answer before the note is sent again. */
 export const ANSWER_WAIT_MS_MAX = 30_000;
 /**
- * The wait after a failure, doubled from the first to the second. A hub that does not know the audit
- * key yet drops the note, and answers once an operator has accepted it.
+ * The wait after a failure, doubled from the first to the second. A hub that does not know the
+ * audit key yet drops the note, and answers once an operator has accepted it.
  */
 export const RETRY_MS_MIN = 10_000;
 export const RETRY_MS_MAX = 3_600_000;

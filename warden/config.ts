@@ -162,8 +162,8 @@ const configSchema = v.strictObject({
        */
       ownership: v.optional(v.picklist(["take", "leave"])),
       /**
-       * The owner's public key, a JWK, under which the passwords of the TPM are escrowed. Nothing is
-       * escrowed where there is no such file. [ID-54]
+       * The owner's public key, a JWK, under which the passwords of the TPM are escrowed. Nothing
+       * is escrowed where there is no such file. [ID-54]
        */
       escrowKey: v.optional(pathSchema),
     }),

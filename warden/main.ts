@@ -89,7 +89,9 @@ async function hubKeysOrFault(file: string): Promise<HubKeys | Fault> {
   }
 }
 
-/** Without the file nothing is escrowed; with one that cannot be used neither, and it is reported. */
+/**
+ * Without the file nothing is escrowed; with one that cannot be used neither, and it is reported.
+ */
 async function escrowKeyOrFault(file: string): Promise<EscrowKey | Fault | undefined> {
   try {
     const bytes = await readConfigFile(file, ESCROW_KEY_BYTES_MAX);

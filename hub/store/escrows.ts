@@ -21,8 +21,8 @@ export interface Escrows {
   /** At most {@link ESCROWS_PER_DEVICE_MAX}, the newest first. */
   ofDevice(deviceId: DeviceId): Promise<readonly StoredEscrow[]>;
   /**
-   * Adds a note, and removes what exceeds {@link ESCROWS_PER_DEVICE_MAX}. One that is not newer than
-   * the device's others of the same audit key changes nothing.
+   * Adds a note, and removes what exceeds {@link ESCROWS_PER_DEVICE_MAX}. One that is not newer
+   * than the device's others of the same audit key changes nothing.
    */
   add(deviceId: DeviceId, escrow: StoredEscrow): Change;
 }

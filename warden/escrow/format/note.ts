@@ -26,7 +26,10 @@ export type EscrowState = v.InferOutput<typeof escrowStateSchema>;
 
 export interface EscrowNote {
   readonly deviceId: DeviceId;
-  /** By the device's clock, which may have been wrong. Later notes of one audit key have a later one. */
+  /**
+   * By the device's clock, which may have been wrong. Later notes of one audit key have a later
+   * one.
+   */
   readonly madeAt: string;
   /** Name of the chip's storage root. */
   readonly storage: string;
