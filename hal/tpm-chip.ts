@@ -72,9 +72,9 @@ export interface TpmChip {
   proves(what: ChipHierarchy | "counter", auths: ChipAuths): Promise<boolean>;
   /**
    * Makes the standard storage root persistent, unless a key lies there already.
-   * @returns the Name of what lies there then, and whether that is the standard key.
+   * @returns the Name of what lies there then, and that of the standard key.
    */
-  keepStorageRoot(auths: ChipAuths): Promise<{ readonly name: string; readonly isStandard: boolean }>;
+  keepStorageRoot(auths: ChipAuths): Promise<{ readonly name: string; readonly standard: string }>;
   /**
    * Derives the endorsement key and makes it persistent where its handle is free and the chip has
    * room.

@@ -2,15 +2,15 @@
 // agent. Everything it touches comes in as ports.
 import { type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
-import type { BirthRecord, DeviceId, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
+import type { BirthRecord, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
 import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, TpmChip, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
-import { type Escrow, openEscrow } from "./escrow/index.ts";
 import type { EscrowKey } from "./escrow/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
+import { openChip } from "./chip-services.ts";
 import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
@@ -23,7 +23,7 @@ import {
   type VerbHandlers,
 } from "./protocol/index.ts";
 import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
-import { adoptPasswords, type ChipOwnership, createPasswordKeeper, openChipOwnership } from "./tpm/index.ts";
+import type { ChipOwnership } from "./tpm/index.ts";
 import { createWardenHandlers } from "./verbs.ts";
 
 /** UTF-16 code units of a reason in an audit record. */
@@ -108,8 +108,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   // Beside the lockdown, which waits for no chip.
-  const escrow = await openEscrowOf({ ...ports, state }, settings, log, identity.id);
-  const opening = openChip({ ...ports, state }, settings, recorder, escrow, identity.id);
+  const opening = openChip({ ...ports, state }, settings, recorder, { birth, log, deviceId: identity.id });
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
@@ -120,7 +119,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     record,
     report,
   });
-  const { ownership: tpm, adoption } = await opening;
+  const { ownership: tpm, escrow, adoption } = await opening;
   if (adoption !== undefined) atStart.push(adoption);
   const handlers = createWardenHandlers({
     ...recorder,
@@ -142,39 +141,6 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     sizeAtStart,
   });
   return createWarden({ identity, clock, handlers, log, recorder, services, tpm });
-}
-
-/** [ID-50] The agent is served after it, so that its first key lies under the storage root. */
-async function openChip(
-  { tpm, state, clock }: WardenPorts,
-  { tpmOwnership }: WardenSettings,
-  { record, report }: Recorder,
-  escrow: Escrow,
-  deviceId: DeviceId,
-): Promise<{ readonly ownership: ChipOwnership | undefined; readonly adoption: Fault | undefined }> {
-  if (tpm === undefined) return { ownership: undefined, adoption: undefined };
-  const adoption = await adoptPasswords({ chip: tpm, files: state, deviceId, record });
-  if (adoption !== undefined) report(adoption);
-  const keeper = createPasswordKeeper(escrow);
-  const ownership = await openChipOwnership({ chip: tpm, files: state, clock, ownership: tpmOwnership, keeper, record, report });
-  return { ownership, adoption };
-}
-
-async function openEscrowOf(
-  { state, clock }: WardenPorts,
-  { escrowKey, hubKeys }: WardenSettings,
-  log: AuditLog,
-  deviceId: DeviceId,
-): Promise<Escrow> {
-  return await openEscrow({
-    files: state,
-    deviceId,
-    owner: escrowKey,
-    sign: (text) => log.signNote(text),
-    verifier: decodeVerifier(log.auditKey),
-    witness: hubKeys?.witness,
-    clock,
-  });
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {

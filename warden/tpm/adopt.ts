@@ -132,7 +132,7 @@ async function take(
     await setRecordAside(files, former);
     const taken: ChipRecord = {
       v: 1,
-      step: "taking",
+      step: "owned",
       passwords,
       lockout: "setting",
       storage,

@@ -95,6 +95,7 @@ function takeOrKeep(situation: Situation, record: ChipRecord): ChipMove {
     proof(situation) ??
     lockoutProof(situation, record) ??
     (wrong === undefined ? undefined : others(wrong)) ??
+    keyInTheWay(record) ??
     keys(record) ??
     counter(situation, record) ??
     limits(situation, record) ??
@@ -131,6 +132,12 @@ function lockoutProof({ view, proofs }: Situation, { lockout }: ChipRecord): Chi
 function keys({ storage, endorsement }: ChipRecord): ChipMove | undefined {
   if (storage === undefined) return { do: "keep-storage-root" };
   return endorsement === undefined ? { do: "keep-endorsement-key" } : undefined;
+}
+
+/** [ID-52] A password on the owner hierarchy would be in the way of the device's own key. */
+function keyInTheWay({ step, storageKey }: ChipRecord): ChipMove | undefined {
+  if (step !== "taking" || storageKey !== "beside") return undefined;
+  return others("the key at 0x81000001 is not the one that this device's key lies under; ask whoever put it there");
 }
 
 /** One that was there before its password was known to be ours is made again. */

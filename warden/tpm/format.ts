@@ -35,8 +35,11 @@ export const tpmViewSchema = v.strictObject({
   ...tpmStateSchema.entries,
   /** Why it is not ours, in words. */
   why: v.optional(v.pipe(v.string(), v.maxLength(TPM_REASON_CHARACTERS_MAX))),
-  /** Whether the storage root is that of TCG's template, or another one that was there before. */
-  storageKey: v.optional(v.picklist(["standard", "other"])),
+  /**
+   * The storage root is that of TCG's template; another one that was there before; or another one
+   * than the one that the device's key lies under.
+   */
+  storageKey: v.optional(v.picklist(["standard", "other", "beside"])),
   /** Wrong tries that are not forgotten yet, and how many lock protected objects. */
   failures: v.optional(countSchema),
   failuresMax: v.optional(countSchema),

@@ -22,6 +22,17 @@ export interface Pass {
   record: ChipRecord | undefined;
   readonly proofs: Proofs;
   readonly made: Set<ChipMove["do"]>;
+  readonly keyUnder: KeyUnder;
+}
+
+/**
+ * The Name of the storage key that the device's key lies under. `unknown` for an old birth record,
+ * whose key lies under the standard one. Undefined where the TPM has no key of the device.
+ */
+export type KeyUnder = string | undefined;
+
+function isUnder(standard: string, keyUnder: KeyUnder): boolean {
+  return keyUnder === standard || keyUnder === "unknown";
 }
 
 export interface MovePorts {
@@ -81,8 +92,9 @@ async function withRecord(
     case "note":
       return await note(files, pass, { ...record, ...move.change });
     case "keep-storage-root": {
-      const { name, isStandard } = await chip.keepStorageRoot(auths);
-      return await note(files, pass, { ...record, storage: name, storageKey: isStandard ? "standard" : "other" });
+      const { name, standard } = await chip.keepStorageRoot(auths);
+      const storageKey = name === standard ? "standard" : isUnder(standard, pass.keyUnder) ? "beside" : "other";
+      return await note(files, pass, { ...record, storage: name, storageKey });
     }
     case "keep-endorsement-key":
       return await note(files, pass, { ...record, endorsement: await chip.keepEndorsementKey(auths) });

@@ -9,8 +9,8 @@ import type { AuditEntry } from "../audit/format/index.ts";
 import { decide, remainsOf } from "./decide.ts";
 import { TPM_REASON_CHARACTERS_MAX, type TpmDetails, type TpmOwnership, type TpmState } from "./format.ts";
 import { LOOK_MS, MOVES_MAX, RETRY_MS_MAX, RETRY_MS_MIN, SETTLE_MS, STOP_MS } from "./limits.ts";
-import { authsOf, makeMove, type Pass, recordOfBefore } from "./moves.ts";
-import { type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
+import { authsOf, type KeyUnder, makeMove, type Pass, recordOfBefore } from "./moves.ts";
+import { type ChipPasswords, type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
 import { createTpmTrail, type TpmTrail } from "./trail.ts";
 
 /** Who keeps the passwords elsewhere too: the escrow. */
@@ -31,6 +31,7 @@ export interface ChipOwnershipOptions {
   /** Whether a chip of nobody is taken. */
   readonly ownership: "take" | "leave";
   readonly keeper: PasswordKeeper;
+  readonly keyUnder: KeyUnder;
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
@@ -41,6 +42,11 @@ export interface ChipOwnership {
   state(): TpmState;
   /** The state with its reason and numbers. */
   details(): TpmDetails;
+  /**
+   * The passwords that the record has; undefined where there are none. They may not be on the chip
+   * yet while it is being taken.
+   */
+  passwords(): Promise<ChipPasswords | undefined>;
   /**
    * Hands the chip back: passwords, counter, keys of ours, limits; at the end the record is
    * removed. A power cut leaves a record that goes on with it at the next start. Does nothing where
@@ -148,8 +154,8 @@ class Ownership implements ChipOwnership {
 
   /** Moves until there is nothing left to do. */
   async #pass(): Promise<void> {
-    const { chip, files, ownership: wants } = this.#options;
-    const pass: Pass = { record: await this.#load(), proofs: {}, made: new Set() };
+    const { chip, files, ownership: wants, keyUnder } = this.#options;
+    const pass: Pass = { record: await this.#load(), proofs: {}, made: new Set(), keyUnder };
     for (let n = 0; n < MOVES_MAX; n++) {
       const view = await chip.look();
       await this.#notice(view);
@@ -240,6 +246,10 @@ class Ownership implements ChipOwnership {
         throw this.#seen.why ?? new Fault("tpm.owned-by-others", "the TPM is not this device's to hand back");
       return this.#remains;
     });
+  }
+
+  passwords(): Promise<ChipPasswords | undefined> {
+    return this.#exclusively(async () => (await this.#load())?.passwords);
   }
 
   endorsement<T>(work: (chip: TpmChip, auths: ChipAuths) => Promise<T>): Promise<T> {

@@ -38,8 +38,11 @@ const recordSchema = v.strictObject({
   lockout: v.picklist(["unset", "setting", "set", "foreign"]),
   /** Name of the storage root at 0x81000001. */
   storage: v.optional(tpmNameSchema),
-  /** `standard`: the one of TCG's template; `other`: one that was there before. */
-  storageKey: v.optional(v.picklist(["standard", "other"])),
+  /**
+   * `standard`: the one of TCG's template. `other`: one that was there before. `beside`: the same,
+   * and the device's key lies under the standard one, which is not persistent.
+   */
+  storageKey: v.optional(v.picklist(["standard", "other", "beside"])),
   endorsement: v.optional(tpmNameSchema),
   /** Which persistent keys were not there before: handing back removes them. */
   made: v.strictObject({ storage: v.boolean(), endorsement: v.boolean() }),

@@ -69,7 +69,12 @@ export function linuxTpmChip({ tcti, root = "/", timeoutMs }: LinuxTpmChipOption
   const way = wayOf(tcti);
   const bounds = { timeoutMs: timeoutMs ?? TIMEOUT_MS, slowTimeoutMs: timeoutMs ?? SLOW_TIMEOUT_MS };
   const exclusively = createMutex();
-  const use = <T>(work: (tpm: Tpm) => Promise<T>): Promise<T> => exclusively(() => useTpm(tcti, work, bounds));
+  const hanging = createHangGuard(tcti);
+  const use = <T>(work: (tpm: Tpm) => Promise<T>): Promise<T> =>
+    exclusively(async () => {
+      hanging.check();
+      return await useTpm(tcti, work, { ...bounds, onHang: hanging.onHang });
+    });
   return {
     presence: async () => {
       if (!("device" in way) || (await isThere(way.device))) return "present";
@@ -111,6 +116,24 @@ export function linuxTpmChip({ tcti, root = "/", timeoutMs }: LinuxTpmChipOption
         await salted(tpm, (session) => evictControl(tpm, key, handle, by(session, auths.owner)));
       }),
     activate: (key, credential, auths) => use((tpm) => activate(tpm, key, credential, auths)),
+  };
+}
+
+/**
+ * A command that hangs in the kernel occupies a thread of Node's pool, which files and child
+ * processes need too. So at most one of them is left behind, and nothing is asked until it ended.
+ */
+function createHangGuard(tcti: string): { readonly check: () => void; readonly onHang: (ended: Promise<void>) => void } {
+  let hung = 0;
+  return {
+    check: () => {
+      if (hung > 0)
+        throw new Fault("tpm.timeout", `the TPM at "${tcti}" still owes an answer; if this lasts, power-cycle the device`);
+    },
+    onHang: (ended) => {
+      hung += 1;
+      void ended.then(() => (hung -= 1));
+    },
   };
 }
 
@@ -156,8 +179,7 @@ async function keepStorageRoot(tpm: Tpm, auths: ChipAuths): ReturnType<TpmChip["
   await using standard = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE, { auth: by(session, auths.owner) });
   const kept = await storageRoot(tpm);
   if (kept === undefined) await evictControl(tpm, standard, PERSISTENT.storageRoot, by(session, auths.owner));
-  const name = hexOf(kept?.name ?? standard.name);
-  return { name, isStandard: name === hexOf(standard.name) };
+  return { name: hexOf(kept?.name ?? standard.name), standard: hexOf(standard.name) };
 }
 
 async function keepEndorsementKey(tpm: Tpm, auths: ChipAuths): Promise<string> {

@@ -49,7 +49,10 @@ function parted(text: string, separator: string): readonly [string, string] {
  */
 export async function openTpmAt(tcti: string, options: TpmOptions = {}): Promise<Tpm> {
   const way = wayOf(tcti);
-  return new Tpm("device" in way ? await openTpmDevice(way.device) : await connectSimulator(way.simulator), options);
+  return new Tpm(
+    "device" in way ? await openTpmDevice(way.device, options.onHang) : await connectSimulator(way.simulator),
+    options,
+  );
 }
 
 /**

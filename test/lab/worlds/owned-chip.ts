@@ -26,6 +26,7 @@ export interface OwnedChip {
     readonly ownership?: "take" | "leave";
     readonly tcti?: string;
     readonly keeper?: PasswordKeeper;
+    readonly keyUnder?: string;
   }) => Promise<ChipOwnership>;
 }
 
@@ -48,13 +49,20 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
       await swtpm.cut();
       swtpm = await startSwtpm({ directory });
     },
-    start: async ({ chip = (real: TpmChip) => real, ownership = "take", tcti = swtpm.tcti, keeper = NO_KEEPER } = {}) => {
+    start: async ({
+      chip = (real: TpmChip) => real,
+      ownership = "take",
+      tcti = swtpm.tcti,
+      keeper = NO_KEEPER,
+      keyUnder,
+    } = {}) => {
       const opened = await openChipOwnership({
         chip: chip(linuxTpmChip({ tcti })),
         files,
         clock,
         ownership,
         keeper,
+        keyUnder,
         record: async (entry) => void records.push(entry),
         report: (fault) => void reported.push(fault),
       });

@@ -21,8 +21,8 @@ export const chipSecretsSchema = v.strictObject({
   endorsement: v.optional(tpmNameSchema),
   /** Name of the storage root: it is another one after TPM2_Clear. */
   storage: tpmNameSchema,
-  /** `standard`: the one of TCG's template. */
-  storageKey: v.optional(v.picklist(["standard", "other"])),
+  /** Which kind of storage root it is, as the status tells it. */
+  storageKey: v.optional(v.picklist(["standard", "other", "beside"])),
   passwords: v.strictObject({
     owner: passwordSchema,
     endorsement: passwordSchema,
