@@ -3,7 +3,7 @@
 // owner and signed by the warden, and the warden verifies the answer.
 import { asFault, Fault } from "../hal/fault.ts";
 import type { Clock } from "../hal/ports.ts";
-import type { WardenClient } from "../warden/client/index.ts";
+import type { EscrowState } from "../warden/escrow/format/index.ts";
 import type { EscrowReport } from "./tunnel/format.ts";
 
 /** While connected, how often to ask the warden whether there is another note. */
@@ -18,7 +18,10 @@ export const RETRY_MS_MIN = 10_000;
 export const RETRY_MS_MAX = 3_600_000;
 
 export interface EscrowCourierPorts {
-  readonly warden: Pick<WardenClient, "call">;
+  /** What the warden has for the hub. */
+  readonly held: () => Promise<EscrowState>;
+  /** Gives the warden the hub's cosigned note. @throws Fault when it is not that of the note. */
+  readonly confirm: (note: string) => Promise<unknown>;
   /** Publishes the note. Resolves when the broker has it. */
   readonly deliver: (body: EscrowReport) => Promise<void>;
   readonly clock: Pick<Clock, "sleep">;
@@ -101,11 +104,10 @@ class NoteCourier implements EscrowCourier {
 
   /** @throws Fault of the warden or the tunnel; `tunnel.timeout` when the hub does not answer. */
   async #deliverOnce(signal: AbortSignal): Promise<void> {
-    const { warden } = this.#ports;
-    const held = await warden.call("tpm.escrow", {});
+    const { confirm } = this.#ports;
+    const held = await this.#ports.held();
     if (held.state === "none" || (held.escrowed && held.note === this.#answered)) return;
-    const note = await this.#ask(held.note, signal);
-    await warden.call("tpm.escrowed", { note });
+    await confirm(await this.#ask(held.note, signal));
     this.#answered = held.note;
   }
 

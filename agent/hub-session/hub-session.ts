@@ -137,7 +137,8 @@ class OpenHubSession implements HubSession {
       deliver: (body) => this.#tunnel.deliver("audit", body),
     });
     this.#escrow = createEscrowCourier({
-      warden,
+      held: () => warden.call("tpm.escrow", {}),
+      confirm: (note) => warden.call("tpm.escrowed", { note }),
       clock,
       random,
       deliver: (body) => this.#tunnel.deliver("event", body),
