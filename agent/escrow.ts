@@ -17,6 +17,9 @@ export const ANSWER_WAIT_MS_MAX = 30_000;
 export const RETRY_MS_MIN = 10_000;
 export const RETRY_MS_MAX = 3_600_000;
 
+/** The wait for a tunnel that does not take deliveries yet. */
+export const CLOSED_RETRY_MS = 1000;
+
 export interface EscrowCourierPorts {
   /** What the warden has for the hub. */
   readonly held: () => Promise<EscrowState>;
@@ -93,13 +96,18 @@ class NoteCourier implements EscrowCourier {
       } catch (error) {
         if (signal.aborted) return;
         const fault = asFault(error, "tunnel.closed", "escrow the passwords of the TPM");
-        // A tunnel that is just up may not take deliveries yet. Its own status says so.
-        if (fault.code !== "tunnel.closed") this.#fault = fault;
-        const bound = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures, 16));
-        this.#failures += 1;
-        await clock.sleep(bound * (0.5 + random() / 2), signal);
+        await clock.sleep(this.#waitMsAfter(fault) * (0.5 + random() / 2), signal);
       }
     }
+  }
+
+  #waitMsAfter(fault: Fault): number {
+    // A tunnel that is just up may not take deliveries yet. Its own status says so.
+    if (fault.code === "tunnel.closed") return CLOSED_RETRY_MS;
+    this.#fault = fault;
+    const waitMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures, 16));
+    this.#failures += 1;
+    return waitMs;
   }
 
   /** @throws Fault of the warden or the tunnel; `tunnel.timeout` when the hub does not answer. */

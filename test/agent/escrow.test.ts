@@ -1,6 +1,6 @@
 // The courier of the escrow note, between a warden and a hub that a test plays.
 import { test } from "tap";
-import { ANSWER_WAIT_MS_MAX, createEscrowCourier, LOOK_MS, RETRY_MS_MIN } from "../../agent/escrow.ts";
+import { ANSWER_WAIT_MS_MAX, CLOSED_RETRY_MS, createEscrowCourier, LOOK_MS, RETRY_MS_MIN } from "../../agent/escrow.ts";
 import { Fault } from "../../hal/fault.ts";
 import { fakeClock } from "../lab/fakes/clock.ts";
 import type { TestContext } from "../lab/runner/context.ts";
@@ -95,7 +95,7 @@ test("[TUN-60] what is lost with a connection goes out over the next one; withou
   await eventually("the refusal", async () => (clock.nextWakeMs === undefined ? undefined : true));
   t.equal(courier.trouble(), undefined, "the end of a connection is no trouble of the escrow");
   [hub.isDown, hub.answers] = [false, true];
-  await clock.advance(RETRY_MS_MIN);
+  await clock.advance(CLOSED_RETRY_MS);
   await resting();
   t.same(confirmed, ["note 1, cosigned"]);
 });
