@@ -16,9 +16,10 @@ export function createPasswordKeeper(escrow: Pick<Escrow, "keep" | "drop" | "sta
       });
     },
     drop: () => escrow.drop(),
-    isEscrowed: () => {
+    whyNotEscrowed: () => {
       const state = escrow.state();
-      return state.state === "sealed" && state.escrowed;
+      if (state.state === "none") return state.why;
+      return state.escrowed ? undefined : "the hub has not confirmed yet that it has them";
     },
   };
 }

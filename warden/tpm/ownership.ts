@@ -19,8 +19,8 @@ export interface PasswordKeeper {
   keep(record: ChipRecord): Promise<void>;
   /** None of ours are in force. */
   drop(): void;
-  /** Whether they are known to be kept elsewhere. */
-  isEscrowed(): boolean;
+  /** In words; undefined when they are known to be kept elsewhere. */
+  whyNotEscrowed(): string | undefined;
 }
 
 export interface ChipOwnershipOptions {
@@ -272,7 +272,7 @@ class Ownership implements ChipOwnership {
       ownership,
       clear: pulse?.isClearForbidden === true ? "forbidden" : "possible",
       lockedOut: pulse?.isLockedOut === true,
-      escrowed: this.#options.keeper.isEscrowed(),
+      escrowed: this.#options.keeper.whyNotEscrowed() === undefined,
       ...(endorsement === undefined ? {} : { endorsement }),
       ...(storage === undefined ? {} : { storage }),
     };
@@ -281,10 +281,12 @@ class Ownership implements ChipOwnership {
   details(): TpmDetails {
     const { why, pulse, storageKey } = this.#seen;
     const reason = why ?? this.#failure;
+    const notEscrowed = this.#options.keeper.whyNotEscrowed();
     return {
       ...this.state(),
       ...(reason === undefined ? {} : { why: clip(reason.message, TPM_REASON_CHARACTERS_MAX) }),
       ...(storageKey === undefined ? {} : { storageKey }),
+      ...(notEscrowed === undefined ? {} : { notEscrowed: clip(notEscrowed, TPM_REASON_CHARACTERS_MAX) }),
       ...(pulse === undefined
         ? {}
         : { failures: pulse.failures, failuresMax: pulse.limits.tries, recoveryS: pulse.limits.recoveryS }),

@@ -30,7 +30,11 @@ export interface OwnedChip {
   }) => Promise<ChipOwnership>;
 }
 
-const NO_KEEPER: PasswordKeeper = { keep: async () => undefined, drop: () => undefined, isEscrowed: () => false };
+const NO_KEEPER: PasswordKeeper = {
+  keep: async () => undefined,
+  drop: () => undefined,
+  whyNotEscrowed: () => "nobody keeps them here",
+};
 
 export async function ownedChip(t: TestContext): Promise<OwnedChip> {
   const directory = await temporaryDirectory(t);

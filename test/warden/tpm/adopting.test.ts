@@ -1,6 +1,6 @@
 // The state is lost, and the passwords come back from the escrow: on a real TPM.
 import { createHash, randomBytes, verify } from "node:crypto";
-import { test } from "tap";
+import { type Test, test } from "tap";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { linuxTpmChip } from "../../../hal/linux/chip/index.ts";
@@ -22,7 +22,6 @@ import { adoptPasswords, createPasswordKeeper } from "../../../warden/tpm/index.
 import { makeSigner } from "../../lab/counterparts/hub-signer.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";
-import type { TestContext } from "../../lab/runner/context.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { escrowOwner } from "../../lab/worlds/escrow.ts";
 import { type OwnedChip, ownedChip } from "../../lab/worlds/owned-chip.ts";
@@ -34,7 +33,7 @@ const REFUSED = "tpm-restore.refused.json";
 const owner = escrowOwner();
 
 /** A chip that was taken, what was escrowed of it, and then the warden's state is lost. */
-async function lostState(t: TestContext) {
+async function lostState(t: Test) {
   const world = await ownedChip(t);
   const audit = makeSigner(`sallyport/1/${DEVICE}`, "ed25519");
   const escrow = await openEscrow({
@@ -48,6 +47,7 @@ async function lostState(t: TestContext) {
   });
   const keeper = createPasswordKeeper(escrow);
   const owned = await world.start({ keeper });
+  t.match(owned.details(), { escrowed: false, notEscrowed: /the hub has not confirmed/u });
   const state = escrow.state();
   if (state.state === "none") throw new RangeError(state.why);
   const secrets = openSecrets(parseEscrowNote(state.note).sealed, owner.privateKey);

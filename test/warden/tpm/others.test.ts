@@ -102,7 +102,7 @@ test(
     const keeper = {
       keep: async () => void (escrow.kept += 1),
       drop: () => void (escrow.kept = 0),
-      isEscrowed: () => escrow.kept === 1,
+      whyNotEscrowed: () => (escrow.kept === 1 ? undefined : "not yet"),
     };
     const owned = await world.start({ keeper });
     const before = owned.state();
