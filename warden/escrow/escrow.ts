@@ -31,7 +31,7 @@ import {
 
 /** In the warden's state. */
 export const ESCROW_FILE = "tpm-escrow.json";
-const ESCROW_FILE_BYTES_MAX = 16_384;
+export const ESCROW_FILE_BYTES_MAX = 16_384;
 
 const escrowRecordSchema = v.strictObject({
   v: v.literal(1),
