@@ -1,15 +1,7 @@
 // What others may read of the escrow: the owner's key, what is sealed for it, and the signed note
 // that goes to the hub.
 export { concatKdf, openSealed, sealedKeyId, sealFor } from "./jwe.ts";
-export {
-  type EscrowKey,
-  keyIdOf,
-  parseEscrowKey,
-  parseEscrowPrivateKey,
-  type PublicJwk,
-  publicJwkOf,
-  publicJwkSchema,
-} from "./key.ts";
+export { type EscrowKey, keyIdOf, parseEscrowKey, parseEscrowPrivateKey, type PublicJwk, publicJwkOf } from "./key.ts";
 export {
   CHIP_SECRETS_BYTES_MAX,
   ESCROW_KEY_BYTES_MAX,
@@ -26,4 +18,4 @@ export {
   parseEscrowNote,
   verifyEscrowNote,
 } from "./note.ts";
-export { type ChipSecrets, chipSecretsSchema, encodeSecrets, openSecrets, parseSecrets, sealSecrets } from "./secrets.ts";
+export { type ChipSecrets, encodeSecrets, openSecrets, parseSecrets, sealSecrets } from "./secrets.ts";
