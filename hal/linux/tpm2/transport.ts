@@ -26,7 +26,7 @@ export type SimulatorAddress = { readonly port: number; readonly host?: string }
 
 const CONNECT_MS_MAX = 60_000;
 
-/** Gets the end of a command that was left behind: until then it occupies a thread of Node's pool. */
+/** Gets the end of a command that was left behind: until then a thread of the pool waits. */
 export type OnHang = (ended: Promise<void>) => void;
 
 /**

@@ -2,7 +2,7 @@
 // that a test moves.
 import type { Fault } from "../../../hal/fault.ts";
 import { linuxTpmChip } from "../../../hal/linux/chip/index.ts";
-import type { TpmChip } from "../../../hal/ports.ts";
+import type { DurableFiles, TpmChip } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type ChipOwnership, openChipOwnership, type PasswordKeeper } from "../../../warden/tpm/index.ts";
 import { startSwtpm, type Swtpm } from "../counterparts/swtpm.ts";
@@ -27,6 +27,7 @@ export interface OwnedChip {
     readonly tcti?: string;
     readonly keeper?: PasswordKeeper;
     readonly keyUnder?: string;
+    readonly files?: DurableFiles;
   }) => Promise<ChipOwnership>;
 }
 
@@ -59,10 +60,11 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
       tcti = swtpm.tcti,
       keeper = NO_KEEPER,
       keyUnder,
+      files: kept = files,
     } = {}) => {
       const opened = await openChipOwnership({
         chip: chip(linuxTpmChip({ tcti })),
-        files,
+        files: kept,
         clock,
         ownership,
         keeper,
