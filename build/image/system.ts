@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { parseEscrowKey } from "../../warden/escrow/format/index.ts";
 import { PROGRAMS } from "../bundle.ts";
 import type { Base } from "./base.ts";
-import { writeFileIn } from "./files.ts";
+import { isThere, writeFileIn } from "./files.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
 import { applySettings, deviceSettings } from "./settings.ts";
@@ -117,8 +117,8 @@ export async function makeSystem({
 
 /** @throws Fault `escrow.key-unusable`. Without the file nothing is escrowed. */
 export async function installEscrowKey(given: string, root: string): Promise<void> {
-  const bytes = await readFile(join(given, ESCROW_KEY.name)).catch(() => undefined);
-  if (bytes === undefined) return;
+  if (!(await isThere(join(given, ESCROW_KEY.name)))) return;
+  const bytes = await readFile(join(given, ESCROW_KEY.name));
   parseEscrowKey(bytes, ESCROW_KEY.name);
   await writeFileIn(join(root, ESCROW_KEY.folder, ESCROW_KEY.name), bytes.toString("utf8"));
 }

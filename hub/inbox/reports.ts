@@ -11,7 +11,7 @@ import {
 } from "../../agent/tunnel/format.ts";
 import { asFault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import { decodeVerifier } from "../../warden/audit/format/index.ts";
+import { decodeNote, decodeVerifier, encodeNote, type Verifier } from "../../warden/audit/format/index.ts";
 import { verifyEscrowNote } from "../../warden/escrow/format/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import type { Change, JournalEvent, Store, StoredEscrow } from "../store/index.ts";
@@ -81,20 +81,29 @@ async function escrowIn(store: Store, journal: JournalWriter, deviceId: DeviceId
   const auditKey = (await store.devices.approved(deviceId))?.auditKey;
   if (auditKey === undefined) return refuse("no audit key was approved for this device");
   const stored = await store.escrows.ofDevice(deviceId);
-  const known = stored.find((each) => each.note === note);
-  if (known !== undefined) return { changes: [], escrowed: known };
   try {
-    const { deviceId: named, madeAt, storage } = verifyEscrowNote(note, decodeVerifier(auditKey));
+    const verifier = decodeVerifier(auditKey);
+    const { deviceId: named, madeAt, storage } = verifyEscrowNote(note, verifier);
     if (named !== deviceId) return refuse(`it is for the device "${named}"`);
+    // Whoever carries it can add signatures of others.
+    const own = withOwnSignature(note, verifier);
+    const known = stored.find((each) => each.note === own);
+    if (known !== undefined) return { changes: [], escrowed: known };
     const madeAtMs = Date.parse(madeAt);
     if (stored.some((each) => each.auditKey === auditKey && each.madeAtMs >= madeAtMs))
       return refuse(`it is of ${madeAt}, which is not newer than what is stored`);
     journal("tpm.escrowed", deviceId, { madeAt, storage });
-    const escrowed = { auditKey, madeAtMs, storage, receivedAtMs: Date.now(), note };
+    const escrowed = { auditKey, madeAtMs, storage, receivedAtMs: Date.now(), note: own };
     return { changes: [store.escrows.add(deviceId, escrowed)], escrowed };
   } catch (error) {
     return refuse(asFault(error, "escrow.invalid", "read the note").message);
   }
+}
+
+function withOwnSignature(encoded: string, { name, id }: Verifier): string {
+  const { text, signatures } = decodeNote(encoded);
+  const own = signatures.filter((each) => each.name === name && Buffer.from(each.id).equals(id)).slice(0, 1);
+  return encodeNote({ text, signatures: own });
 }
 
 /**

@@ -2,9 +2,19 @@
 import { test } from "tap";
 import type { ChipSecrets } from "../../../warden/escrow/format/index.ts";
 import { escrowNoteText, openSecrets, parseEscrowNote, sealSecrets } from "../../../warden/escrow/format/index.ts";
-import { encodeNote, encodeVerifier, signNote, verifierFingerprint } from "../../../warden/audit/format/index.ts";
+import {
+  decodeNote,
+  decodeVerifier,
+  encodeNote,
+  encodeVerifier,
+  type Note,
+  signNote,
+  verifierFingerprint,
+  verifyNote,
+} from "../../../warden/audit/format/index.ts";
 import type { JournalEntry } from "../../../hub/store/index.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
+import { eventually } from "../../lab/runner/process.ts";
 import { escrowOwner, labSecrets } from "../../lab/worlds/escrow.ts";
 import { admitted, hubCommand, listening } from "../../lab/worlds/hub-cli.ts";
 import { labAuditKey, labDevice, type LabDevice, labHub, simpleReenrol } from "../../lab/worlds/hub.ts";
@@ -17,6 +27,11 @@ function noteOf(audit: LabDevice["audit"], secrets: ChipSecrets): string {
   return encodeNote({ text, signatures: [signNote(text, audit)] });
 }
 
+/** Signature lines of a name and a key that nobody knows. */
+function labelled(count: number): Note["signatures"] {
+  return Array.from({ length: count }, (_, n) => ({ name: "somebody", id: Buffer.from([n, 1, 2, 3]), bytes: Buffer.alloc(64) }));
+}
+
 const at = (day: number): string => `2026-12-${String(day).padStart(2, "0")}T00:00:00.000Z`;
 
 async function connectedDevice(t: TestContext) {
@@ -24,7 +39,7 @@ async function connectedDevice(t: TestContext) {
   const journal: JournalEntry[] = [];
   hub.events.on("journal", (entry) => void journal.push(entry));
   const { device, certificate } = await admitted(hub, ID);
-  const { report } = await listening(t, hub, { device, certificate });
+  const { report, heard } = await listening(t, hub, { device, certificate });
   const secrets = labSecrets({ deviceId: device.id });
   return {
     hub,
@@ -32,6 +47,9 @@ async function connectedDevice(t: TestContext) {
     device,
     certificate,
     secrets,
+    /** The notes that the hub has cosigned. */
+    answered: () =>
+      heard.flatMap(({ channel, body }) => (channel === "audit" && body["answer"] === "escrowed" ? [String(body["note"])] : [])),
     /** Resolves with the hub's acknowledgement. */
     escrow: (note: string) => report("event", { kind: "tpm.escrow", note }),
     stored: async () => (await hub.store.escrows.ofDevice(device.id)).map(({ note }) => note),
@@ -56,6 +74,31 @@ test("[TUN-60] [ID-55] what a device's warden signed is on the disk when it is a
   t.same(openSecrets(parseEscrowNote(note).sealed, owner.privateKey), secrets);
   const { data } = await hubCommand(state, "devices", "escrow", ID, "--json");
   t.match(data, { deviceId: ID, note, storage: secrets.storage, auditKey: encodeVerifier(device.audit.verifier) });
+});
+
+test("[TUN-60] [ID-55] the hub cosigns what it stores, also what it has already, and signatures that the agent adds are dropped", async (t) => {
+  const { hub, device, secrets, escrow, stored, answered } = await connectedDevice(t);
+  const note = noteOf(device.audit, secrets);
+  const { text, signatures } = decodeNote(note);
+  const padded = encodeNote({ text, signatures: [...labelled(5), ...signatures, ...labelled(5)] });
+  await escrow(padded);
+  t.same(await stored(), [note], "without the signatures of others");
+  await escrow(note);
+  const [first, second, ...rest] = await eventually("both answers", async () =>
+    answered().length === 2 ? answered() : undefined,
+  );
+  t.same(rest, []);
+  const witness = decodeVerifier(hub.anchors.witnessKey);
+  for (const cosigned of [first, second]) {
+    const answer = decodeNote(cosigned ?? "");
+    t.equal(answer.text, text);
+    verifyNote(answer, device.audit.verifier);
+    t.ok(verifyNote(answer, witness), "the time of the cosignature");
+  }
+  await escrow(noteOf(labAuditKey(ID), { ...secrets, madeAt: at(30) }));
+  await escrow(note);
+  await eventually("the third answer", async () => (answered().length >= 3 ? true : undefined));
+  t.equal(answered().length, 3, "a refused one has no answer");
 });
 
 test("[ID-55] a captured agent cannot push the good note out: neither by its own, nor by old ones", async (t) => {
