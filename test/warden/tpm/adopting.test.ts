@@ -1,9 +1,13 @@
 // The state is lost, and the passwords come back from the escrow: on a real TPM.
 import { createHash, randomBytes, verify } from "node:crypto";
+import { chmod, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type Test, test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { linuxTpmChip } from "../../../hal/linux/chip/index.ts";
+import { linuxFiles } from "../../../hal/linux/files/index.ts";
 import {
   create,
   load,
@@ -23,7 +27,8 @@ import { makeSigner } from "../../lab/counterparts/hub-signer.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";
 import { needs } from "../../lab/runner/needs.ts";
-import { escrowOwner } from "../../lab/worlds/escrow.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { escrowOwner, labSecrets } from "../../lab/worlds/escrow.ts";
 import { type OwnedChip, ownedChip } from "../../lab/worlds/owned-chip.ts";
 
 const skip = needs("swtpm");
@@ -241,4 +246,21 @@ test("[ID-56] a chip that does not answer costs the record nothing", { skip }, a
   t.ok(world.files.contents.has(RESTORE));
   await world.cycle();
   t.equal((await restart(world)).fault, undefined);
+});
+
+test("[ID-56] [STA-30] a record that others may read is not taken, and the words say how to mend that", async (t) => {
+  const directory = await temporaryDirectory(t);
+  await chmod(directory, 0o700);
+  await writeFile(join(directory, RESTORE), encodeSecrets(labSecrets()), { mode: 0o644 });
+  const untouched = async (): Promise<never> => {
+    throw new Fault("assert.broken", "the chip is not asked");
+  };
+  const fault = await adoptPasswords({
+    chip: { look: untouched, proves: untouched },
+    files: await linuxFiles(directory),
+    deviceId: DEVICE,
+    record: async () => undefined,
+  });
+  t.match(fault, { code: "file.untrusted-owner", message: /stays where it is.*chmod 600/u });
+  t.same(await readdir(directory), [RESTORE]);
 });
