@@ -2,9 +2,12 @@
 // of an operator's machine.
 import { spawnSync } from "node:child_process";
 import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import { runCommand } from "../../../agent/cli/run.ts";
 import { run as runRelease } from "../../../build/release/cli.ts";
+import { Fault } from "../../../hal/fault.ts";
 import { encodeNote, signNote } from "../../../warden/audit/format/index.ts";
 import {
   type ChipSecrets,
@@ -32,6 +35,29 @@ const sallyport = (...args: readonly string[]) =>
   spawnSync("/usr/bin/env", ["-i", process.execPath, join(PROJECT, "agent/cli/main.ts"), "tpm", "passwords", ...args], {
     encoding: "utf8",
   });
+
+/** The same in this process, with files as they are. */
+async function inProcess(
+  ...args: readonly string[]
+): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+  const unused = (): never => {
+    throw new Fault("assert.broken", "it works offline");
+  };
+  let [stdout, stderr] = ["", ""];
+  const status = await runCommand(["tpm", "passwords", ...args], {
+    ask: unused,
+    evidence: unused,
+    line: unused,
+    id: unused,
+    version: "1",
+    file: (path) => readFileSync(path),
+    privateFile: (path) => readFileSync(path),
+    create: (path, bytes) => writeFileSync(path, bytes, { flag: "wx" }),
+    out: (text) => (stdout += text),
+    err: (text) => (stderr += text),
+  });
+  return { status, stdout, stderr };
+}
 
 async function desk(t: TestContext) {
   const folder = await temporaryDirectory(t);
@@ -66,7 +92,7 @@ test("[ID-54] the passwords are printed as tpm2-tools take them, and written as 
   t.equal(printed.status, 0, printed.stderr);
   for (const whose of ["owner", "endorsement", "lockout"] as const)
     t.match(printed.stdout, new RegExp(`^-c ${whose} +hex:${secrets.passwords[whose]}$`, "mu"));
-  const json: unknown = JSON.parse(sallyport("--json", at("note"), "--key", at("owner.pem")).stdout);
+  const json: unknown = JSON.parse((await inProcess("--json", at("note"), "--key", at("owner.pem"))).stdout);
   t.same(json, secrets);
   const written = sallyport(at("note"), "--key", at("owner.pem"), "--out", at("restore.json"));
   t.match(written, { status: 0, stdout: /tpm-restore\.json/u });
@@ -94,13 +120,14 @@ test("[ID-54] a note for another key, a changed, a cut and a huge one are refuse
     ["empty", "", "owner.pem", /escrow\.invalid/u],
   ] as const) {
     await writeFile(at("bad"), content);
-    const { status, stdout, stderr } = sallyport(at("bad"), "--key", at(key), "--out", at("never.json"));
+    const args = [at("bad"), "--key", at(key), "--out", at("never.json")];
+    const { status, stdout, stderr } = what === "1 MiB" ? sallyport(...args) : await inProcess(...args);
     t.match({ what, status, stderr }, { status: 1, stderr: words });
     for (const password of Object.values(secrets.passwords)) t.notOk(`${stdout}${stderr}`.includes(password), what);
   }
   await t.rejects(stat(at("never.json")));
-  t.match(sallyport(at("note")), { status: 2, stderr: /needs --key/u });
-  t.match(sallyport("--key", at("owner.pem")), { status: 2, stderr: /needs FILE/u });
+  t.match(await inProcess(at("note")), { status: 2, stderr: /needs --key/u });
+  t.match(await inProcess("--key", at("owner.pem")), { status: 2, stderr: /needs FILE/u });
 });
 
 /** Another character in the tag of what is sealed. */
