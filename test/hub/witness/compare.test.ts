@@ -102,7 +102,7 @@ test("[AUD-9] a store of the previous version keeps its logs, and compares recen
   const { store, path, log, receive } = await openContext(t);
   const database = new DatabaseSync(path);
   t.teardown(() => database.close());
-  database.exec("DROP TABLE auditFrontiers; DROP TABLE outbox; PRAGMA user_version = 1");
+  database.exec("DROP TABLE auditFrontiers; DROP TABLE outbox; DROP TABLE escrows; PRAGMA user_version = 1");
   const again = await openStore(path);
   await again.close();
   t.equal(database.prepare("SELECT count(*) AS n FROM auditRecords").get()?.["n"], SIZE);
