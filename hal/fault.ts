@@ -195,6 +195,11 @@ export const FAULT_CODES = [
   "tpm.tampered",
   "tpm.timeout",
   "tpm.unreachable",
+  "escrow.invalid",
+  "escrow.key-unusable",
+  "escrow.not-opened",
+  "escrow.not-this-device",
+  "escrow.refused",
 ] as const;
 
 export type FaultCode = (typeof FAULT_CODES)[number];

@@ -115,6 +115,8 @@ export const CERTIFICATES_RETENTION_MS = 90 * 24 * 3_600_000;
 export const MESSAGES_PER_DEVICE_MAX = 2048;
 /** Of a larger body, only the message id is remembered. */
 export const MESSAGE_BODY_BYTES_MAX = 4096;
+/** [ID-55] Notes with a TPM's sealed passwords that are kept of one device. */
+export const ESCROWS_PER_DEVICE_MAX = 4;
 /** Messages for one device that it has not received or not answered yet. */
 export const OUTBOX_PER_DEVICE_MAX = 64;
 /** How often a command that waits for an answer checks for it. */

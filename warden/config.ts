@@ -161,6 +161,11 @@ const configSchema = v.strictObject({
        * boardRoot is another folder. [ID-52]
        */
       ownership: v.optional(v.picklist(["take", "leave"])),
+      /**
+       * The owner's public key, a JWK, under which the passwords of the TPM are escrowed. Nothing
+       * is escrowed where there is no such file. [ID-54]
+       */
+      escrowKey: v.optional(pathSchema),
     }),
     {},
   ),
@@ -192,7 +197,7 @@ export interface WardenConfig extends Omit<ConfigFile, "buildDate" | "lockdown" 
   readonly slots: string;
   readonly commissionedIdFile: string | undefined;
   readonly buildDateMs: number;
-  readonly tpm: { readonly tcti: string | undefined; readonly ownership: "take" | "leave" };
+  readonly tpm: { readonly tcti: string | undefined; readonly ownership: "take" | "leave"; readonly escrowKey: string };
   readonly lockdown: {
     readonly firewall: "nft" | "none";
     readonly console: string | undefined;
@@ -217,6 +222,7 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
     tpm: Object.freeze({
       tcti: tpm.tcti ?? (isMachine ? "device:/dev/tpmrm0" : undefined),
       ownership: tpm.ownership ?? (isMachine ? "take" : "leave"),
+      escrowKey: tpm.escrowKey ?? "/usr/share/sallyport/escrow.json",
     }),
     lockdown: Object.freeze({
       firewall: lockdown.firewall ?? (isMachine ? "nft" : "none"),

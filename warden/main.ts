@@ -31,6 +31,7 @@ import {
   ownAppendFiles,
   ownFiles,
   createPartitionSlots,
+  readConfigFile,
   reasonOf,
   requiredConfigFile,
   createSimulatedClock,
@@ -41,6 +42,7 @@ import {
 import { HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
 import { IMAGE_FACTS_BYTES_MAX, imageFactsSchema } from "../ota/format/image.ts";
 import { IMAGE_BYTES_MAX } from "../ota/index/format/index.ts";
+import { ESCROW_KEY_BYTES_MAX, type EscrowKey, parseEscrowKey } from "./escrow/format/index.ts";
 import { type HubKeys, parseHubKeys } from "./anchors.ts";
 import { CONFIG_BYTES_MAX, parseConfig, type WardenConfig } from "./config.ts";
 import { UPDATE_FILE } from "../ota/commit/index.ts";
@@ -82,6 +84,19 @@ async function loadHubKeys(file: string): Promise<HubKeys> {
 async function hubKeysOrFault(file: string): Promise<HubKeys | Fault> {
   try {
     return await loadHubKeys(file);
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
+  }
+}
+
+/**
+ * Without the file nothing is escrowed; with one that cannot be used neither, and it is reported.
+ */
+async function escrowKeyOrFault(file: string): Promise<EscrowKey | Fault | undefined> {
+  try {
+    const bytes = await readConfigFile(file, ESCROW_KEY_BYTES_MAX);
+    return bytes === undefined ? undefined : parseEscrowKey(bytes, file);
   } catch (error) {
     if (error instanceof Fault) return error;
     throw error;
@@ -195,6 +210,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const hubKeys = await hubKeysOrFault(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
   const { tcti, ownership: tpmOwnership } = config.tpm;
+  const escrowKey = await escrowKeyOrFault(config.tpm.escrowKey);
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : createSimulatedClock();
   const damage = createDamageLog((fault) => say(`trouble: ${fault.code}: ${fault.message}`));
@@ -233,7 +249,8 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
         trialMs: config.update.trialS * 1000,
       },
       tpmOwnership,
-      troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
+      escrowKey,
+      troubles: [hubKeys, escrowKey, ...troubles].filter((each) => each instanceof Fault),
     },
   );
   // On a gateway's image sallyport-audit-key.service repeats this line on the console. [ID-26]

@@ -7,6 +7,7 @@ import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
 import { AUDIT_EVENTS, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import type { AuditLog } from "./audit/index.ts";
+import type { Escrow } from "./escrow/index.ts";
 import type { Services } from "./services.ts";
 import type { BirthBook, KeyUpgrades } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, WARDEN_TROUBLES_MAX, type WardenResult } from "./protocol/format.ts";
@@ -41,6 +42,7 @@ export interface WardenVerbPorts {
   readonly services: Pick<Services, "verbs" | "lockdown" | "update" | "saw">;
   /** Undefined where no TPM is configured. */
   readonly tpm: Pick<ChipOwnership, "state" | "details"> | undefined;
+  readonly escrow: Pick<Escrow, "state" | "confirm">;
   /** Records in the log when this warden opened it. */
   readonly sizeAtStart: number;
   /** Records the birth in the trail unless that was done before. Never throws. */
@@ -88,6 +90,11 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
       return log.head;
     },
     "status.read": async () => await readStatus(ports),
+    "tpm.escrow": async () => ports.escrow.state(),
+    "tpm.escrowed": async ({ note }) => {
+      await ports.escrow.confirm(note);
+      return { escrowed: true };
+    },
     "tpm.read": async () => ports.tpm?.details() ?? NO_TPM,
     "time.nonce": async () => ({ nonce: time.nonce() }),
     "time.set": async (response) => {

@@ -8,7 +8,9 @@ import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, TpmChip
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
+import type { EscrowKey } from "./escrow/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
+import { openChip } from "./chip-services.ts";
 import { type ChipGuard, openChipGuard } from "./chip/index.ts";
 import { type BirthBook, createBirthBook, createKeyUpgrades, settleIdentity, recordBirth } from "./identity/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
@@ -22,7 +24,7 @@ import {
   type VerbHandlers,
 } from "./protocol/index.ts";
 import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
-import { type ChipOwnership, openChipOwnership } from "./tpm/index.ts";
+import type { ChipOwnership } from "./tpm/index.ts";
 import { createWardenHandlers } from "./verbs.ts";
 
 /** UTF-16 code units of a reason in an audit record. */
@@ -64,6 +66,8 @@ export interface WardenSettings {
   readonly tpmOwnership: "take" | "leave";
   /** Faults before the start that do not stop the warden. */
   readonly troubles: readonly Fault[];
+  /** The owner's key for escrow; a Fault when it cannot be used; undefined when there is none. */
+  readonly escrowKey: EscrowKey | Fault | undefined;
 }
 
 export interface Warden {
@@ -114,7 +118,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     { ...ports, state },
     guard.held() === undefined ? settings : { ...settings, tpmOwnership: "leave" },
     recorder,
-    birth,
+    { birth, log, deviceId: identity.id },
   );
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
@@ -129,7 +133,8 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     report,
   });
   guard.watch((reason) => services.hold(reason));
-  const tpm = await opening;
+  const { ownership: tpm, escrow, adoption } = await opening;
+  if (adoption !== undefined) atStart.push(adoption);
   const handlers = createWardenHandlers({
     ...recorder,
     allowance: createAppendAllowance(clock),
@@ -150,21 +155,10 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
       ),
     services,
     tpm,
+    escrow,
     sizeAtStart,
   });
   return createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm });
-}
-
-/** [ID-50] The agent is served after it, so that its first key lies under the storage root. */
-async function openChip(
-  { tpm, state, clock }: WardenPorts,
-  { tpmOwnership }: WardenSettings,
-  { record, report }: Recorder,
-  birth: BirthRecord | undefined,
-): Promise<ChipOwnership | undefined> {
-  if (tpm === undefined) return undefined;
-  const keyUnder = birth === undefined || birth.protection === "file" ? undefined : (birth.chip?.storage ?? "unknown");
-  return await openChipOwnership({ chip: tpm, files: state, clock, ownership: tpmOwnership, keyUnder, record, report });
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {

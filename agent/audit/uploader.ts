@@ -8,6 +8,9 @@ import type { WardenClient } from "../../warden/client/index.ts";
 import { AUDIT_READ_RECORDS_MAX } from "../../warden/protocol/format.ts";
 import type { AuditAnswer, AuditUpload } from "../tunnel/format.ts";
 
+/** The hub's answers to deliveries; the others of the channel are not for the uploader. */
+export type UploadAnswer = Exclude<AuditAnswer["body"], { readonly answer: "escrowed" }>;
+
 /** How long the hub may take to answer a delivery before it is made again. */
 export const ANSWER_WAIT_MS_MAX = 30_000;
 /**
@@ -34,7 +37,7 @@ export interface AuditUploader {
   /** There may be new records: checks now. */
   poke(): void;
   /** Takes the hub's answer, which the tunnel has validated. */
-  answer(body: AuditAnswer["body"]): void;
+  answer(body: UploadAnswer): void;
   /** Why nothing is uploaded, until an upload succeeds; for the status. */
   trouble(): Fault | undefined;
   stop(): Promise<void>;
@@ -76,7 +79,7 @@ class WitnessUploader implements AuditUploader {
     this.#session?.poke();
   }
 
-  answer(body: AuditAnswer["body"]): void {
+  answer(body: UploadAnswer): void {
     this.#session?.answer(body);
   }
 
@@ -108,7 +111,7 @@ class UploadSession {
    * its size.
    */
   #hubSize: number | undefined;
-  #onAnswer: ((body: AuditAnswer["body"]) => void) | undefined;
+  #onAnswer: ((body: UploadAnswer) => void) | undefined;
 
   /** @param onOutcome is called after each upload, with its fault if it failed. */
   constructor(ports: AuditUploaderPorts, batch: { recordsMax: number }, onOutcome: (fault: Fault | undefined) => void) {
@@ -122,7 +125,7 @@ class UploadSession {
     this.#poked.abort();
   }
 
-  answer(body: AuditAnswer["body"]): void {
+  answer(body: UploadAnswer): void {
     this.#onAnswer?.(body);
   }
 
@@ -196,12 +199,12 @@ class UploadSession {
   }
 
   /** Delivers and waits for the hub's answer. */
-  async #ask(body: AuditUpload["body"]): Promise<AuditAnswer["body"]> {
+  async #ask(body: AuditUpload["body"]): Promise<UploadAnswer> {
     const { deliver, clock } = this.#ports;
     const { signal } = this.#ended;
     // A session that ended during the calls to the warden must not deliver on the next connection.
     if (signal.aborted) throw new Fault("tunnel.closed", "deliver audit records: the connection has ended");
-    const { promise, resolve } = Promise.withResolvers<AuditAnswer["body"] | undefined>();
+    const { promise, resolve } = Promise.withResolvers<UploadAnswer | undefined>();
     const outcome = { delivered: false };
     const settled = new AbortController();
     this.#onAnswer = resolve;

@@ -20,6 +20,7 @@ export type Invocation =
   | (AgentQuery & { readonly command: "lockdown plan"; readonly file: string })
   | (AgentQuery & { readonly command: "order nonce"; readonly verb: OrderVerb })
   | OrderInvocation
+  | PasswordsInvocation
   | VerifyInvocation;
 
 export interface OrderInvocation extends AgentQuery {
@@ -27,6 +28,17 @@ export interface OrderInvocation extends AgentQuery {
   readonly operation: OrderedOperation;
   /** Undefined: the command requests a challenge and reads its answer. */
   readonly answered: { readonly challenge: Challenge; readonly answer: string } | undefined;
+}
+
+export interface PasswordsInvocation {
+  readonly command: "tpm passwords";
+  readonly json: boolean;
+  /** What "sallyport-hub devices escrow" printed. */
+  readonly file: string;
+  /** The owner's private key, in PEM. */
+  readonly key: string;
+  /** Where to write the record for the device; undefined to print the passwords. */
+  readonly out: string | undefined;
 }
 
 export interface VerifyInvocation {
@@ -49,6 +61,7 @@ const OPTIONS = {
   witness: { type: "string" },
   checkpoint: { type: "string", multiple: true },
   epoch: { type: "string" },
+  out: { type: "string" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
 } as const;
@@ -93,6 +106,14 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   if (noun === "audit" && verb === "verify" && rest.length <= 1) {
     allow("key", "witness", "checkpoint", "epoch");
     return verification(values, rest[0], json);
+  }
+  if (noun === "tpm" && verb === "passwords" && rest.length <= 1) {
+    allow("key", "out");
+    const { key, out } = values;
+    const [file] = rest;
+    if (file === undefined) throw usage('tpm passwords needs FILE, as "sallyport-hub devices escrow" printed it');
+    if (key === undefined) throw usage("tpm passwords needs --key, the file with the owner's private key");
+    return { command: "tpm passwords", json, file, key, out };
   }
   throw usage(command === "" ? "no command was given" : `there is no command ${quoted(command)}`);
 }

@@ -1,9 +1,10 @@
 // `sallyport`, the command for an operator at the device and for an auditor of its log. This file
 // only touches the system; the pure files beside it make the decisions.
 import { randomBytes } from "node:crypto";
-import { closeSync, constants, existsSync, fstatSync, opendirSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, opendirSync, lstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { asFault, Fault } from "../../hal/fault.ts";
+import { whyNotPrivate } from "../../hal/format/key-file.ts";
 import { ignoreInspectorSignal } from "../../hal/inspector.ts";
 import { codeAtEnd, CommandOutput } from "../../hal/output.ts";
 import { NOTE_BYTES_MAX } from "../../warden/audit/format/index.ts";
@@ -46,6 +47,24 @@ function readExisting(path: string, bytesMax: number): Uint8Array {
   const bytes = readRegular(path, bytesMax);
   if (bytes === undefined) throw new Fault("file.read-failed", `read "${path}": there is no such file`);
   return bytes;
+}
+
+/** [STA-30] */
+function readPrivate(path: string, bytesMax: number): Uint8Array {
+  const facts = lstatSync(path, { throwIfNoEntry: false });
+  const why = facts?.isFile() === true ? whyNotPrivate(facts, path, process.geteuid?.()) : undefined;
+  if (why !== undefined) throw new Fault("file.untrusted-owner", `use the key "${path}": ${why}`);
+  return readExisting(path, bytesMax);
+}
+
+function createPrivate(path: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(path, bytes, { flag: "wx", mode: 0o600, flush: true });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST")
+      throw new Fault("file.write-failed", `make "${path}": it exists, and is not overwritten`, { cause: error });
+    throw asFault(error, "file.write-failed", `make "${path}"`);
+  }
 }
 
 /** One name more than any log has shows that this is none. */
@@ -91,6 +110,8 @@ const code = await runCommand(process.argv.slice(2), {
   ask: (socket, request) => askLocal(socket, request),
   evidence: openEvidence,
   file: readExisting,
+  privateFile: readPrivate,
+  create: createPrivate,
   line: () => readAnswerLine(process.stdin),
   version: VERSION,
   id: () => `cli-${randomBytes(6).toString("hex")}`,

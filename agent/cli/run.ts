@@ -27,10 +27,11 @@ import {
 } from "../status/index.ts";
 import { type Invocation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
+import { type PasswordsPorts, readPasswords } from "./passwords.ts";
 import { USAGE } from "./usage.ts";
 import { type Evidence, verify } from "./verify.ts";
 
-export interface CommandPorts {
+export interface CommandPorts extends Omit<PasswordsPorts, "file"> {
   /**
    * Asks the agent at a socket.
    * @throws Fault `socket.unreachable`, `socket.denied`, `protocol.*`.
@@ -52,7 +53,7 @@ export interface CommandPorts {
   readonly err: (text: string) => void;
 }
 
-type Query = Exclude<Invocation, { command: "help" | "version" | "order" | "audit verify" }>;
+type Query = Exclude<Invocation, { command: "help" | "version" | "order" | "tpm passwords" | "audit verify" }>;
 
 /** Never throws: a fault is printed with what to do about it, and decides the exit code. */
 export async function runCommand(argv: readonly string[], given: CommandPorts): Promise<ExitCode> {
@@ -86,6 +87,9 @@ async function execute(invocation: Invocation, ports: CommandPorts): Promise<Exi
       ports.out(invocation.json ? verdict.json : verdict.text);
       return verdict.verified ? EXIT.ok : EXIT.unverified;
     }
+    case "tpm passwords":
+      ports.out(readPasswords(invocation, ports));
+      return EXIT.ok;
     default:
       return query(invocation, ports);
   }

@@ -13,9 +13,10 @@ export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] order nonce VERB
        sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]...
                  [--epoch N]
+       sallyport [--json] tpm passwords FILE --key KEY [--out RECORD]
        sallyport --help | --version
 
-Queries the agent of this machine, or verifies an audit log without it.
+Queries the agent of this machine, or works on files without it.
 
   status            the state of this device
   identity show     the key, what keeps it and on which TPM, the certificate; exit code 1 if the key
@@ -34,6 +35,7 @@ Queries the agent of this machine, or verifies an audit log without it.
                     ${carriedVerbSchema.options.join(", ")}
   audit verify      check an audit log offline; DIR is the warden's state directory or a copy of it,
                     VKEY a verifier key as "sallyport-hub audit verify ID --json" prints it
+  tpm passwords     open, offline, what "sallyport-hub devices escrow" printed into FILE
 
 * needs an order: shows a challenge and reads its answer from standard input. The answer is the line
   that "sallyport-hub answer" prints where the operator's key is. Being root here is not enough.
@@ -43,6 +45,8 @@ Queries the agent of this machine, or verifies an audit log without it.
   --challenge C       a challenge from "order nonce" that was answered already
   --answer A          its answer
   --key VKEY          the device's audit key: take it from the hub, not from the device
+  --key KEY           for tpm passwords: the file with the owner's private key
+  --out RECORD        write a record that gives the passwords back to the device; prints none
   --witness VKEY      the hub's witness key: the log must contain what it cosigned
   --checkpoint FILE   another signed checkpoint that the log must contain; may be repeated
   --epoch N           the log to verify if there are several; the last by default

@@ -7,6 +7,7 @@ import type { HubServer } from "../../provisioning/tls/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { type AuditUploader, createAuditUploader } from "../audit/index.ts";
+import { createEscrowCourier, type EscrowCourier } from "../escrow.ts";
 import type { LifeState } from "../lifecycle.ts";
 import type { Operations } from "../operations/index.ts";
 import type { AgentPorts } from "../ports.ts";
@@ -103,6 +104,7 @@ class OpenHubSession implements HubSession {
   readonly #spool: Spool;
   readonly #tunnel: Tunnel;
   readonly #uploader: AuditUploader;
+  readonly #escrow: EscrowCourier;
   readonly #releases: Releases;
   readonly #responder: OperationResponder;
   #isStarted = false;
@@ -133,6 +135,13 @@ class OpenHubSession implements HubSession {
       clock,
       random,
       deliver: (body) => this.#tunnel.deliver("audit", body),
+    });
+    this.#escrow = createEscrowCourier({
+      held: () => warden.call("tpm.escrow", {}),
+      confirm: (note) => warden.call("tpm.escrowed", { note }),
+      clock,
+      random,
+      deliver: (body) => this.#tunnel.deliver("event", body),
     });
     this.#releases = startReleases({ places: ports.releases, warden, tunnel: this.#tunnel, clock, random, log, note });
     this.#handleMessages();
@@ -165,7 +174,13 @@ class OpenHubSession implements HubSession {
   }
 
   faults(): readonly Fault[] {
-    const faults = [this.time.fault(), this.#events.spoolFault(), this.#uploader.trouble(), ...this.#releases.faults()];
+    const faults = [
+      this.time.fault(),
+      this.#events.spoolFault(),
+      this.#uploader.trouble(),
+      this.#escrow.trouble(),
+      ...this.#releases.faults(),
+    ];
     return faults.filter((fault) => fault !== undefined);
   }
 
@@ -174,6 +189,7 @@ class OpenHubSession implements HubSession {
     await this.#tunnel.stop();
     await this.#spool.close().catch((error: unknown) => this.#events.spoolFailed(error));
     await this.#uploader.stop();
+    await this.#escrow.stop();
   }
 
   #createTunnel(): Tunnel {
@@ -212,7 +228,9 @@ class OpenHubSession implements HubSession {
   }
 
   #handleMessages(): void {
-    this.#tunnel.onMessage("audit", auditAnswerSchema, ({ body }) => this.#uploader.answer(body));
+    this.#tunnel.onMessage("audit", auditAnswerSchema, ({ body }) =>
+      body.answer === "escrowed" ? this.#escrow.answer(body.note) : this.#uploader.answer(body),
+    );
     this.#tunnel.onEveryMessage(
       "operation",
       operationEnvelopeSchema,
@@ -231,11 +249,13 @@ class OpenHubSession implements HubSession {
     switch (event.kind) {
       case "connected":
         this.#uploader.connected();
+        this.#escrow.connected();
         this.#releases.connected();
         void this.time.sync("trusted");
         return;
       case "disconnected":
         this.#uploader.disconnected();
+        this.#escrow.disconnected();
         return;
       case "refused":
         if (event.fault.code === "tunnel.refused") void this.time.sync("trusted");

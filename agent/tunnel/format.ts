@@ -6,6 +6,7 @@ import { nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
 import { planHashSchema } from "../../warden/orders/format/index.ts";
+import { escrowNoteSchema } from "../../warden/escrow/format/index.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
 import { AUDIT_RECORD_BYTES_MAX, NOTE_BYTES_MAX, PROOF_HASHES_MAX } from "../../warden/audit/format/index.ts";
 import { listSchema } from "../../hal/format/fields.ts";
@@ -88,13 +89,14 @@ export type AuditUpload = v.InferOutput<typeof auditUploadSchema>;
 /**
  * `down/audit`: the witness's answer. `cosigned`: the checkpoint with the hub's cosignature.
  * `conflict`: the hub has another size, and the upload must resume from it. `refused`: the reason.
- * [AUD-9]
+ * [AUD-9] `escrowed`: an escrow note that the hub has stored, with its cosignature. [TUN-60]
  */
 export const auditAnswerSchema = envelope(
   v.union([
     v.strictObject({ answer: v.literal("cosigned"), checkpoint: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)) }),
     v.strictObject({ answer: v.literal("conflict"), size: safeCount }),
     v.strictObject({ answer: v.literal("refused"), reason: v.pipe(v.string(), v.maxLength(512)) }),
+    v.strictObject({ answer: v.literal("escrowed"), note: v.pipe(v.string(), v.maxLength(NOTE_BYTES_MAX)) }),
   ]),
 );
 export type AuditAnswer = v.InferOutput<typeof auditAnswerSchema>;
@@ -145,6 +147,13 @@ export type LockdownPending = v.InferOutput<typeof lockdownPendingSchema>;
  */
 export const updateReportSchema = v.strictObject({ kind: v.literal("update"), update: updateStatusSchema });
 export type UpdateReport = v.InferOutput<typeof updateReportSchema>;
+
+/**
+ * `up/event` of kind `tpm.escrow`: the passwords of the TPM, sealed for the owner and signed by the
+ * warden. [TUN-60]
+ */
+export const escrowReportSchema = v.strictObject({ kind: v.literal("tpm.escrow"), note: escrowNoteSchema });
+export type EscrowReport = v.InferOutput<typeof escrowReportSchema>;
 
 /** `up/result` of kind `operation`: the answer to `down/operation`. [OPS-6] */
 export const operationResultSchema = v.strictObject({ kind: v.literal("operation"), answer: operationAnswerSchema });

@@ -48,7 +48,7 @@ export interface Tunnel {
    * @throws Fault `tunnel.closed`, `tunnel.busy` with too many deliveries in flight,
    *   `tunnel.refused`, `spool.too-large`.
    */
-  deliver(channel: "audit", body: object): Promise<void>;
+  deliver(channel: "audit" | "event", body: object): Promise<void>;
   /**
    * Queues an answer in memory and sends it without the spool, once more on each connection until
    * it is acknowledged: for answers that the hub can cause without end. [OPS-6]
@@ -161,7 +161,7 @@ class MqttTunnel implements Tunnel {
     });
   }
 
-  async deliver(channel: "audit", body: object): Promise<void> {
+  async deliver(channel: "audit" | "event", body: object): Promise<void> {
     if (this.#connection === undefined) throw new Fault("tunnel.closed", `deliver on "${channel}": the tunnel is not connected`);
     if (this.#deliveries >= DELIVERIES_MAX)
       throw new Fault("tunnel.busy", `deliver on "${channel}": ${this.#deliveries} deliveries are in flight`);

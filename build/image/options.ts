@@ -10,7 +10,8 @@ const GIVEN_NAMES = Object.keys(GIVEN);
 
 export const USAGE = `usage: npm run image -- --files DIR --out DIR
   --files DIR        directory with ${GIVEN_NAMES.slice(0, 3).join(", ")},
-                     ${GIVEN_NAMES.slice(3).join(", ")}
+                     ${GIVEN_NAMES.slice(3).join(", ")};
+                     and escrow.json, where the TPM's passwords are to be escrowed
   --out DIR          directory for disk.img, and for root.img and kernel.efi: the parts of the
                      release in slot a
   --parts-only       makes no disk.img: a release for devices that are already in use

@@ -39,6 +39,7 @@ const FIXED = {
     "tpm.tcti": "device:/dev/tpmrm0",
     "update.installerSocket": "/run/sallyport-install.sock",
     "systemdBoot.esp": "/boot",
+    "tpm.escrowKey": "/usr/share/sallyport/escrow.json",
   },
 } as const;
 type ProgramName = keyof typeof FIXED;

@@ -2,9 +2,10 @@
 // that the caller gives.
 import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { parseEscrowKey } from "../../warden/escrow/format/index.ts";
 import { PROGRAMS } from "../bundle.ts";
 import type { Base } from "./base.ts";
-import { writeFileIn } from "./files.ts";
+import { isThere, writeFileIn } from "./files.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
 import { run } from "./run.ts";
 import { applySettings, deviceSettings } from "./settings.ts";
@@ -19,6 +20,9 @@ export const GIVEN = {
   "agent.json": "etc/sallyport",
   "warden.json": "etc/sallyport",
 } as const;
+
+/** What the caller may give besides: the owner's key for escrow. [ID-54] */
+const ESCROW_KEY = { name: "escrow.json", folder: "usr/share/sallyport" } as const;
 
 const UNITS = join(PROJECT, "build/units");
 
@@ -103,11 +107,20 @@ export async function makeSystem({
     await copyFile(join(given, name), join(root, folder, name));
     await chmod(join(root, folder, name), 0o644);
   }
+  await installEscrowKey(given, root);
   await writeFileIn(join(root, "usr/lib/os-release"), osRelease(version));
   const settings = await deviceSettings(root, logTo);
   await installUnits(root);
   await applySettings(root, settings);
   await removeLogins(root);
+}
+
+/** @throws Fault `escrow.key-unusable`. Without the file nothing is escrowed. */
+export async function installEscrowKey(given: string, root: string): Promise<void> {
+  if (!(await isThere(join(given, ESCROW_KEY.name)))) return;
+  const bytes = await readFile(join(given, ESCROW_KEY.name));
+  parseEscrowKey(bytes, ESCROW_KEY.name);
+  await writeFileIn(join(root, ESCROW_KEY.folder, ESCROW_KEY.name), bytes.toString("utf8"));
 }
 
 async function installPrograms(base: Base, root: string, programs: string): Promise<void> {

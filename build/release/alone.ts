@@ -26,6 +26,7 @@ export function places(command: string, [dir = "", to = ""]: readonly string[]):
       ];
     case "answer":
     case "drafts":
+    case "escrow-key":
     case "keygen":
     case "show":
       return [];

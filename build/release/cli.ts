@@ -8,6 +8,7 @@ import { type Added, addTarget, type TargetDescription } from "./add.ts";
 import { COUNTER_MAX } from "../../ota/trust/format/index.ts";
 import { type AddedImage, addImage, type PartFiles } from "./image.ts";
 import { resolveRequest, signAnswer } from "./answer.ts";
+import { makeEscrowKey, readEscrowKey } from "./escrow-key.ts";
 import { initialise } from "./init.ts";
 import { changeKeys, listKeys } from "./key-changes.ts";
 import { makeKeyFile } from "./keys.ts";
@@ -179,6 +180,17 @@ const COMMANDS: readonly Command[] = [
     run: async ([file = ""]) => {
       const made = await makeKeyFile(file);
       return { value: { file, ...made }, text: `key id      ${made.keyid}\npublic key  ${made.publicKey}` };
+    },
+  },
+  {
+    name: "escrow-key",
+    usage: "escrow-key FILE [--public]",
+    help: "Makes the owner's key for the escrow of TPM passwords, a P-256 key that only its owner can read, and prints its public half: store that as escrow.json among the files of the image. Keep FILE offline, with a copy in another place: it alone opens what the devices escrow, with sallyport tpm passwords. An existing file is never overwritten; --public prints the public half of one.",
+    options: { public: { type: "boolean" } },
+    args: 1,
+    run: async ([file = ""], options) => {
+      const { keyid, jwk } = options.has("public") ? await readEscrowKey(file) : await makeEscrowKey(file);
+      return { value: { file, keyid, jwk }, text: JSON.stringify(jwk), verbatim: true };
     },
   },
   {

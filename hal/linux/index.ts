@@ -4,7 +4,7 @@ export { linuxTpmChip } from "./chip/index.ts";
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, createSimulatedClock } from "./clock/index.ts";
 export { createOptionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";
-export { fatFiles, foreignFiles, linuxAppendFiles, linuxFiles, ownAppendFiles, ownFiles } from "./files/index.ts";
+export { fatFiles, foreignFiles, linuxAppendFiles, linuxFiles, ownAppendFiles, ownFiles, readConfigFile } from "./files/index.ts";
 export { linuxDeadManSwitch, linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
 export {

@@ -1,5 +1,6 @@
 // `sallyport-hub devices ...`: an operator's decisions about devices. [ID-7]
 import type { ParseArgsOptionsConfig } from "node:util";
+import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, type Fingerprint, protectionSchema } from "../../hal/format/identity.ts";
 import { printableJson } from "../../hal/format/text.ts";
 import {
@@ -19,9 +20,8 @@ import {
 } from "../devices/index.ts";
 import { REKEY_HOLD_MS_DEFAULT, REKEY_HOLD_MS_MAX, REKEY_HOLD_MS_MIN } from "../limits.ts";
 import type { Device } from "../store/index.ts";
-import { Fault } from "../../hal/fault.ts";
 import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { boundLines, changeLines, deviceLines, iso, mayReplace } from "./render.ts";
+import { boundLines, changeLines, deviceLines, escrowLine, iso, mayReplace } from "./render.ts";
 import { deviceIdOf, digestOf, fingerprintOf, type Opened, operator, typed, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
@@ -195,6 +195,35 @@ export const devicesForget = decision({
   consequence: "forgotten; when it asks again with that key, it is pending like a new one",
   act: (opened, id, fingerprint) => forget(opened, id, fingerprint, operator()),
 });
+
+export const devicesEscrow: HubCommand = {
+  name: "devices escrow",
+  usage: "devices escrow ID [--at TIME] [--state DIR] [--json]",
+  help: "Prints what a device has escrowed: the passwords of its TPM, sealed for the owner. Without --json it lists on standard error what is stored, and prints the newest, or the one that was made at TIME, on standard output: sallyport tpm passwords FILE opens it where the owner's private key is.",
+  options: { ...OPTIONS, at: { type: "string" } },
+  args: ["ID"],
+  run: async (given, terminal) =>
+    withState(given, async ({ store }) => {
+      const id = deviceIdOf(given);
+      const at = given.optionalText("at");
+      const stored = await store.escrows.ofDevice(id);
+      const chosen = at === undefined ? stored : stored.filter(({ madeAtMs }) => iso(madeAtMs) === at);
+      const [newest] = chosen;
+      if (newest === undefined) throw new Fault("hub.device-unknown", nothingEscrowed(id, at, stored.length));
+      if (given.flag("json")) {
+        for (const escrow of chosen) terminal.out(printableJson({ deviceId: id, ...escrow }));
+        return 0;
+      }
+      for (const escrow of stored) terminal.err(escrowLine(escrow, escrow === newest));
+      terminal.out(newest.note.trimEnd());
+      return 0;
+    }),
+};
+
+function nothingEscrowed(id: DeviceId, at: string | undefined, count: number): string {
+  if (count > 0) return `"${id}" has escrowed nothing that was made at ${at}; leave out --at to see what is stored`;
+  return `"${id}" has escrowed nothing: it has no TPM of its own, no escrow key in its image, or has not connected since; "sallyport status" on the device says which`;
+}
 
 interface Decision {
   readonly name: string;

@@ -9,6 +9,7 @@ import { type HubCommand, parse, type HubTerminal } from "./command.ts";
 import {
   devicesApprove,
   devicesDeny,
+  devicesEscrow,
   devicesForget,
   devicesList,
   devicesRekey,
@@ -33,6 +34,7 @@ const COMMANDS: readonly HubCommand[] = [
   devicesDeny,
   devicesRevoke,
   devicesForget,
+  devicesEscrow,
   auditShow,
   auditVerify,
   releasePublish,

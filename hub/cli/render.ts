@@ -11,7 +11,7 @@ import {
   replaceCommand,
   requestDigest,
 } from "../devices/index.ts";
-import { type ConnectionRecord, type Device, isReport, type JournalEntry } from "../store/index.ts";
+import { type ConnectionRecord, type Device, isReport, type JournalEntry, type StoredEscrow } from "../store/index.ts";
 
 /** The whole text, with `?` for what would move the cursor or hide text. */
 export function printed(text: string): string {
@@ -116,6 +116,13 @@ export function changeLines(known: Device, proposed: Pick<Device, "serialNumber"
 function auditKeyText(auditKey: string | undefined): string {
   const fingerprint = auditKeyFingerprint(auditKey);
   return fingerprint === undefined ? "no key" : `${fingerprint}, id ${auditKey?.split("+")[1] ?? ""}`;
+}
+
+/** [ID-55] */
+export function escrowLine({ madeAtMs, receivedAtMs, storage, auditKey }: StoredEscrow, isPrinted: boolean): string {
+  const [, keyId = "?"] = auditKey.split("+");
+  const what = `made ${iso(madeAtMs)}, received ${iso(receivedAtMs)}, storage root ${storage}, signed by the audit key with id ${keyId}`;
+  return printed(`${isPrinted ? "printed: " : ""}${what}`);
 }
 
 export function recordLine({ seq, at, severity, event, result, source, principal, detail = {} }: AuditRecord): string {

@@ -47,7 +47,7 @@ export interface InboxOptions {
   readonly journal: JournalWriter;
   /** Called after the commit. */
   readonly onReceived: (received: Received) => void;
-  /** Called after the commit with the witness's answer, for `down/audit`. */
+  /** Called after the commit with the witness's answer, for `down/audit`. [AUD-9] [TUN-60] */
   readonly onAnswer: (deviceId: DeviceId, answer: WitnessAnswer) => void;
 }
 
@@ -193,8 +193,12 @@ class Inbox implements HubInbox {
         continue;
       }
       if (fresh && !("kind" in message.body)) await checkProtection(store, journal, deviceId, message.body.protection);
-      if (fresh && "kind" in message.body)
-        changes.push(...(await readReport(store, journal, deviceId, message.channel, message.body)));
+      if (fresh && "kind" in message.body) {
+        const report = await readReport(store, journal, deviceId, message.channel, message.body);
+        changes.push(...report.changes);
+        const { escrowed } = report;
+        if (escrowed !== undefined) notify.push(() => onAnswer(deviceId, witness.vouch(escrowed.note, escrowed.auditKey)));
+      }
       notify.push(() => onReceived({ deviceId, channel, id, at, fresh }));
     }
     return { count: batch.length, changes, notes, notify };
@@ -202,10 +206,12 @@ class Inbox implements HubInbox {
 }
 
 /**
- * Telemetry goes to its subscribers and audit records to the witness: only their ids are stored.
+ * Telemetry goes to its subscribers, audit records to the witness, and what is escrowed to a place
+ * of its own: only their ids are stored.
  */
 function storedBody(message: Message): string | undefined {
-  return message.channel === "audit" || message.channel === "telemetry" ? undefined : JSON.stringify(message.body);
+  if (message.channel === "audit" || message.channel === "telemetry") return undefined;
+  return "kind" in message.body && message.body.kind === "tpm.escrow" ? undefined : JSON.stringify(message.body);
 }
 
 /** @throws Fault `json.*`, `schema.invalid`. */

@@ -70,6 +70,9 @@ export const JOURNAL_EVENTS = {
   "update.committed": "info",
   "update.failed": "warning",
   "update.rolled-back": "alert",
+  /** [ID-55] A device's warden has escrowed the passwords of its TPM. */
+  "tpm.escrowed": "notice",
+  "tpm.escrow-refused": "warning",
   /** [TUN-23] A source opened too many connections: they were closed, or older ones of it. */
   "connection.crowded": "alert",
 } as const satisfies Readonly<Record<string, Severity>>;

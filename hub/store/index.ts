@@ -7,6 +7,7 @@ import { type Certificates, createCertificates } from "./certificates.ts";
 import { type Connections, createConnections } from "./connections.ts";
 import { type Devices, createDevices } from "./devices.ts";
 import type { Change, Engine, StatementResult } from "./engine.ts";
+import { createEscrows, type Escrows } from "./escrows.ts";
 import { type Journal, createJournal, type JournalOptions } from "./journal.ts";
 import { observeEngine } from "./health.ts";
 import { type Messages, createMessages } from "./messages.ts";
@@ -19,6 +20,7 @@ export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
+export type { StoredEscrow } from "./escrows.ts";
 export type { JournalEntry, JournalNote } from "./journal.ts";
 export type { JournalDetail } from "./journal-pace.ts";
 export { isReport, type JournalEvent } from "./catalogue.ts";
@@ -36,6 +38,7 @@ export interface Store {
   readonly audit: AuditStore;
   readonly messages: Messages;
   readonly outbox: Outbox;
+  readonly escrows: Escrows;
   readonly journal: Journal;
   /**
    * All changes or none, in their order. Resolves when they are on the disk; commits that are asked
@@ -82,6 +85,7 @@ function createStore(engine: Engine, options: JournalOptions): Store {
     audit: createAuditStore(engine),
     messages: createMessages(engine),
     outbox: createOutbox(engine),
+    escrows: createEscrows(engine),
     journal,
     commit: async (...changes) => {
       const results = await commitAll(engine, changes);

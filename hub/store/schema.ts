@@ -1,6 +1,6 @@
 // The tables of the store. Times are Unix milliseconds. STRICT makes SQLite check column types.
 
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** The tree's frontiers at earlier sizes, which make a comparison with an old size cheap. */
 const AUDIT_FRONTIERS = `
@@ -50,8 +50,22 @@ CREATE UNIQUE INDEX devicesApproved ON devices (id) WHERE state = 'approved' AND
 CREATE UNIQUE INDEX devicesSuccessor ON devices (id) WHERE state = 'approved' AND overlapUntil IS NOT NULL;
 `;
 
+/** Sealed passwords of devices' TPMs. The rows of a device outlive its approval. */
+const ESCROWS = `
+CREATE TABLE escrows (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  deviceId TEXT NOT NULL,
+  auditKey TEXT NOT NULL,
+  madeAt INTEGER NOT NULL,
+  storage TEXT NOT NULL,
+  receivedAt INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  UNIQUE (deviceId, auditKey, madeAt)
+) STRICT;
+`;
+
 /** Upgrade steps, each from one version to the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, KEYS];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, KEYS, ESCROWS];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -143,4 +157,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}${OUTBOX}${KEYS}`;
+${AUDIT_FRONTIERS}${OUTBOX}${KEYS}${ESCROWS}`;

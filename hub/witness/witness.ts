@@ -6,6 +6,7 @@ import type { DeviceId } from "../../hal/format/identity.ts";
 import {
   appendLeaf,
   cosign,
+  decodeNote,
   decodeVerifier,
   encodeNote,
   frontierRoot,
@@ -36,6 +37,12 @@ export interface Witness {
    * @throws Fault `hub.store-failed`.
    */
   receive(deviceId: DeviceId, body: AuditUpload["body"], repeated: boolean, journal: JournalWriter): Promise<Witnessed>;
+  /**
+   * [ID-55] Cosigns an escrow note that is stored, so that the device's warden need not take the
+   * agent's word for it.
+   * @param auditKey the device's, which has signed it.
+   */
+  vouch(note: string, auditKey: string): WitnessAnswer;
 }
 
 export function createWitness(store: Store, signer: NoteSigner): Witness {
@@ -93,6 +100,10 @@ class AuditWitness implements Witness {
         journal("audit.refused", deviceId, { reason: verdict.reason });
         return refusal(verdict.reason);
     }
+  }
+
+  vouch(note: string, auditKey: string): WitnessAnswer {
+    return { answer: "escrowed", note: this.#cosign(decodeNote(note), decodeVerifier(auditKey)) };
   }
 
   #extend(log: Log, stored: WitnessedHead | undefined, verdict: Verdict<"extends">, journal: JournalWriter): Witnessed {

@@ -136,6 +136,8 @@ test("[AUD-40] sallyport prints nothing that a terminal acts on, whatever a capt
         checkpoints: [],
       }),
       file: () => Buffer.from(EVIL),
+      privateFile: () => Buffer.from(EVIL),
+      create: () => undefined,
       line: async () => EVIL,
       version: "9.9.9",
       id: () => "cli-1",

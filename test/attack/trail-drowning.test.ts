@@ -118,6 +118,9 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
       await warden.ask("order.submit", { verb, order: JSON.stringify({ payload: `${unique()}` }) });
   },
   "order.signer": async ({ warden }) => void (await warden.ask("order.signer", { keyid: "5a".repeat(32) })),
+  "tpm.escrow": async ({ warden }) => void (await warden.ask("tpm.escrow", {})),
+  "tpm.escrowed": async ({ warden, unique }) =>
+    void (await warden.ask("tpm.escrowed", { note: `${unique()}\n\n— a AAAAAAAA\n` })),
   "update.read": async ({ warden }) => void (await warden.ask("update.read", {})),
   "update.begin": async (attacker) => {
     for (let n = 0; n < 4; n++) await bring(attacker, "update.begin", { target: `os/lab-${attacker.unique()}` }, true);

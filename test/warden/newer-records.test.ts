@@ -46,6 +46,7 @@ const DECLARED_IN = [
   "ota/floor/record.ts",
   "ota/commit/record.ts",
   "warden/update/approval.ts",
+  "warden/escrow/escrow.ts",
   "warden/tpm/record.ts",
   "agent/tunnel/record.ts",
   "agent/console/record.ts",
@@ -72,6 +73,7 @@ const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "provisioning/enrolment/record.ts": "a certificate request in DER",
   "warden/audit/key.ts": "a key in PEM",
   "warden/audit/checkpoints.ts": "signed notes",
+  "warden/tpm/adopt.ts": "a copy of what its owner put there",
   "warden/tpm/record.ts": "the envelope, by its own reader: it is private",
   "warden/identity/birth-marker.ts": "a marker, whose presence counts",
 };

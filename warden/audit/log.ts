@@ -8,9 +8,11 @@ import {
   AUDIT_EVENTS,
   type AuditEntry,
   type AuditHead,
+  encodeNote,
   encodeVerifier,
   fittedEntry,
   isAuthority,
+  signNote,
   type Verifier,
 } from "./format/index.ts";
 import { AUDIT_LIMITS, AUTHORITY_WAITING_MAX, type AuditLimits } from "./limits.ts";
@@ -70,6 +72,11 @@ export interface AuditLog {
    *   tree.
    */
   cosigned(note: string): Promise<AuditHead>;
+  /**
+   * Signs a text that is no checkpoint with the audit key, as a note. Its first line must keep it
+   * apart from one. [AUD-6]
+   */
+  signNote(text: string): string;
   /** Writes the entries that wait and signs the size of the log. Later appends are refused. */
   close(): Promise<void>;
 }
@@ -153,6 +160,10 @@ class SegmentedLog implements AuditLog {
       if (this.#writer.pending.dropped > 0) this.#scheduleFlush();
       return this.head;
     });
+  }
+
+  signNote(text: string): string {
+    return encodeNote({ text, signatures: [signNote(text, this.#writer.log.signer)] });
   }
 
   async close(): Promise<void> {

@@ -30,6 +30,7 @@ import {
   lockdownViewSchema,
   POLICY_BYTES_MAX,
 } from "../lockdown/format/index.ts";
+import { escrowStateSchema } from "../escrow/format/index.ts";
 import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../orders/format/index.ts";
 import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
 import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
@@ -365,6 +366,29 @@ export const WARDEN_VERBS = {
     }),
     changes: "nothing",
     limiter: "requests",
+    refusals: "session",
+  },
+  /**
+   * The passwords of the TPM, sealed for the owner and signed by the warden: useless to the agent,
+   * which delivers them. Made at the first call and then the same, so no caller makes work. [ID-54]
+   * [ID-55]
+   */
+  "tpm.escrow": {
+    args: nothing,
+    result: escrowStateSchema,
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
+  /**
+   * Takes the hub's cosignature on the escrow note, which the warden checks against the witness
+   * key. [ID-55]
+   */
+  "tpm.escrowed": {
+    args: v.strictObject({ note: noteSchema }),
+    result: v.strictObject({ escrowed: v.literal(true) }),
+    changes: "machine",
+    limiter: "hub-signatures",
     refusals: "session",
   },
   "update.read": {

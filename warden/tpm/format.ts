@@ -40,6 +40,8 @@ export const tpmViewSchema = v.strictObject({
    * than the one that the device's key lies under.
    */
   storageKey: v.optional(v.picklist(["standard", "other", "beside"])),
+  /** Why the passwords are not escrowed, in words. */
+  notEscrowed: v.optional(v.pipe(v.string(), v.maxLength(TPM_REASON_CHARACTERS_MAX))),
   /** Wrong tries that are not forgotten yet, and how many lock protected objects. */
   failures: v.optional(countSchema),
   failuresMax: v.optional(countSchema),

@@ -1,2 +1,3 @@
-export { type ChipOwnership, type ChipOwnershipOptions, openChipOwnership } from "./ownership.ts";
-export type { ChipPasswords } from "./record.ts";
+export { adoptPasswords } from "./adopt.ts";
+export { createPasswordKeeper } from "./keeper.ts";
+export { type ChipOwnership, type ChipOwnershipOptions, openChipOwnership, type PasswordKeeper } from "./ownership.ts";

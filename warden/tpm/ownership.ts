@@ -2,7 +2,6 @@
 // others do, and hands it back. It stops nothing else: whatever the chip does, the warden runs on.
 // [ID-50] [ID-52] [ID-53]
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Fingerprint } from "../../hal/format/identity.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { ChipAuths, ChipPulse, ChipView, Clock, DurableFiles, TpmChip } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
@@ -14,6 +13,16 @@ import { authsOf, type KeyUnder, makeMove, type Pass, takeUpFormer } from "./mov
 import { type ChipPasswords, type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
 import { createTpmTrail, type TpmTrail } from "./trail.ts";
 
+/** Who keeps the passwords elsewhere too: the escrow. */
+export interface PasswordKeeper {
+  /** The passwords of this record are in force. @throws Fault of the files. */
+  keep(record: ChipRecord): Promise<void>;
+  /** None of ours are in force. */
+  drop(): void;
+  /** In words; undefined when they are known to be kept elsewhere. */
+  whyNotEscrowed(): string | undefined;
+}
+
 export interface ChipOwnershipOptions {
   readonly chip: TpmChip;
   /** The warden's state, for the records. */
@@ -21,6 +30,7 @@ export interface ChipOwnershipOptions {
   readonly clock: Clock;
   /** Whether a chip of nobody is taken. */
   readonly ownership: "take" | "leave";
+  readonly keeper: PasswordKeeper;
   readonly keyUnder: KeyUnder;
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
@@ -33,12 +43,10 @@ export interface ChipOwnership {
   /** The state with its reason and numbers. */
   details(): TpmDetails;
   /**
-   * The passwords that the record has, for the escrow; undefined where there are none. They may not
-   * be on the chip yet while it is being taken.
+   * The passwords that the record has; undefined where there are none. They may not be on the chip
+   * yet while it is being taken.
    */
   passwords(): Promise<ChipPasswords | undefined>;
-  /** Writes down under which key of the owner the hub keeps the passwords. */
-  noteEscrow(under: Fingerprint): Promise<void>;
   /**
    * Hands the chip back: passwords, counter, keys of ours, limits; at the end the record is
    * removed. A power cut leaves a record that goes on with it at the next start. Does nothing where
@@ -85,7 +93,6 @@ class Ownership implements ChipOwnership {
   readonly #exclusively = createMutex();
   readonly #ending = new AbortController();
   #seen: Seen = { isPresent: false, ownership: "unknown" };
-  #isEscrowed = false;
   #isReleased = false;
   /** Lasts until the next pass: why the last one failed. */
   #failure: Fault | undefined;
@@ -167,7 +174,6 @@ class Ownership implements ChipOwnership {
   async #load(): Promise<ChipRecord | undefined> {
     const { files } = this.#options;
     const found = await readChipRecord(files);
-    this.#isEscrowed = "record" in found && found.record?.escrowedUnder !== undefined;
     if ("record" in found) return found.record;
     await setRecordAside(files, found.bytes);
     const { code, message } = found.fault;
@@ -187,7 +193,8 @@ class Ownership implements ChipOwnership {
       storageKey: pass.record?.storageKey,
       endorsement: pass.record?.endorsement ?? (view.endorsement?.isFit === true ? view.endorsement.name : undefined),
     };
-    this.#isEscrowed = pass.record?.escrowedUnder !== undefined;
+    if (ownership === "ours" && pass.record !== undefined) await this.#options.keeper.keep(pass.record);
+    else this.#options.keeper.drop();
     if (ownership === "ours" && pass.made.has("note") && pass.record !== undefined) await this.#trail.owned(pass.record);
     if (ownership === "others" && before !== "others" && why !== undefined) {
       this.#options.report(why);
@@ -218,7 +225,7 @@ class Ownership implements ChipOwnership {
   async #releasedWith(record: ChipRecord): Promise<void> {
     const view = await this.#options.chip.look();
     this.#isReleased = true;
-    this.#isEscrowed = false;
+    this.#options.keeper.drop();
     const remains = remainsOf(view, record);
     this.#seen = { isPresent: true, ownership: "nobody", pulse: view, storage: view.storage?.name };
     await this.#trail.released(remains);
@@ -244,15 +251,6 @@ class Ownership implements ChipOwnership {
     return this.#exclusively(async () => (await this.#load())?.passwords);
   }
 
-  noteEscrow(under: Fingerprint): Promise<void> {
-    return this.#exclusively(async () => {
-      const record = await this.#load();
-      if (record === undefined) return;
-      await writeChipRecord(this.#options.files, { ...record, escrowedUnder: under });
-      this.#isEscrowed = true;
-    });
-  }
-
   endorsement<T>(work: (chip: TpmChip, auths: ChipAuths) => Promise<T>): Promise<T> {
     return this.#exclusively(async () => {
       const { chip } = this.#options;
@@ -273,7 +271,7 @@ class Ownership implements ChipOwnership {
       ownership,
       clear: pulse?.isClearForbidden === true ? "forbidden" : "possible",
       lockedOut: pulse?.isLockedOut === true,
-      escrowed: this.#isEscrowed,
+      escrowed: this.#options.keeper.whyNotEscrowed() === undefined,
       ...(endorsement === undefined ? {} : { endorsement }),
       ...(storage === undefined ? {} : { storage }),
     };
@@ -282,10 +280,12 @@ class Ownership implements ChipOwnership {
   details(): TpmDetails {
     const { why, pulse, storageKey } = this.#seen;
     const reason = why ?? this.#failure;
+    const notEscrowed = this.#options.keeper.whyNotEscrowed();
     return {
       ...this.state(),
       ...(reason === undefined ? {} : { why: clip(reason.message, TPM_REASON_CHARACTERS_MAX) }),
       ...(storageKey === undefined ? {} : { storageKey }),
+      ...(notEscrowed === undefined ? {} : { notEscrowed: clip(notEscrowed, TPM_REASON_CHARACTERS_MAX) }),
       ...(pulse === undefined
         ? {}
         : { failures: pulse.failures, failuresMax: pulse.limits.tries, recoveryS: pulse.limits.recoveryS }),

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { canonicalJson } from "../../hal/format/json.ts";
-import { fingerprintSchema, tpmNameSchema } from "../../hal/format/identity.ts";
+import { tpmNameSchema } from "../../hal/format/identity.ts";
 import { base64Schema, countSchema, listSchema } from "../../hal/format/fields.ts";
 import { decodeRecord, encodeRecord, type RecordFormat } from "../../hal/format/record.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
@@ -48,8 +48,6 @@ const recordSchema = v.strictObject({
   made: v.strictObject({ storage: v.boolean(), endorsement: v.boolean() }),
   /** The limits of wrong tries before: handing back restores them. */
   before: limitsSchema,
-  /** The owner's public key, by its hash, under which the hub keeps the passwords. */
-  escrowedUnder: v.optional(fingerprintSchema),
 });
 export type ChipRecord = v.InferOutput<typeof recordSchema>;
 

@@ -1,8 +1,8 @@
 // The uploader between a real warden process and a witness that verifies as a hub does.
 import { type Test, test } from "tap";
 import { type AuditUploader, createAuditUploader } from "../../../agent/audit/index.ts";
-import { ANSWER_WAIT_MS_MAX } from "../../../agent/audit/uploader.ts";
-import type { AuditAnswer, AuditUpload } from "../../../agent/tunnel/format.ts";
+import { ANSWER_WAIT_MS_MAX, type UploadAnswer } from "../../../agent/audit/uploader.ts";
+import type { AuditUpload } from "../../../agent/tunnel/format.ts";
 import { Fault } from "../../../hal/fault.ts";
 import {
   cosign,
@@ -34,7 +34,7 @@ interface Fixture {
 async function fixture(
   t: Test,
   lab: LabWarden,
-  answer: (n: number, tree: Frontier, records: number) => AuditAnswer["body"] | "silent" | "closed" | undefined = () => undefined,
+  answer: (n: number, tree: Frontier, records: number) => UploadAnswer | "silent" | "closed" | undefined = () => undefined,
 ): Promise<Fixture> {
   await lab.start();
   const warden = lab.client();
@@ -42,7 +42,7 @@ async function fixture(
   const clock = fakeClock();
   const deliveries: AuditUpload["body"][] = [];
   const hub = { tree: EMPTY_FRONTIER };
-  const judge = (body: AuditUpload["body"]): AuditAnswer["body"] => {
+  const judge = (body: AuditUpload["body"]): UploadAnswer => {
     if (body.oldSize !== hub.tree.size) return { answer: "conflict", size: hub.tree.size };
     const bytes = {
       ...body,

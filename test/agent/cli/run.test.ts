@@ -25,6 +25,10 @@ async function run(
       throw new Fault("file.read-failed", "no directory here");
     },
     file: (path) => Buffer.from(`policy in ${path}`),
+    privateFile: () => {
+      throw new Fault("file.read-failed", "no key here");
+    },
+    create: () => undefined,
     line: async () => typed(err),
     version: "9.9.9",
     id: () => "cli-1",

@@ -77,6 +77,8 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
     }),
   },
   "order.signer": { keyid: hex },
+  "tpm.escrow": {},
+  "tpm.escrowed": { note: `sallyport/escrow/1/x\n1\n\n${"\u2014 a AAAA\n".repeat(600)}` },
   "update.read": {},
   "update.begin": { target: "os/gateway-9", absent: paths },
   "update.write": { part: "root", from: 0, to: 1_000_000 },

@@ -5,9 +5,14 @@ import { Fault } from "../../../hal/fault.ts";
 import { deviceIdSchema } from "../../../hal/format/identity.ts";
 import { createInbox } from "../../../hub/inbox/index.ts";
 import { openStore } from "../../../hub/store/index.ts";
+import type { Witness } from "../../../hub/witness/index.ts";
 import * as v from "valibot";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 
+const UNPLAYED: Witness = {
+  receive: () => Promise.reject(new Fault("hub.store-failed", "not played")),
+  vouch: () => ({ answer: "refused", reason: "not played" }),
+};
 const DEVICE = v.parse(deviceIdSchema, "gw-1");
 const uuid = (n: number): string => `3b241101-e2bb-4255-8caf-4136c566a9${String(n).padStart(2, "0")}`;
 const message = (n: number, body: object): Buffer =>
@@ -26,7 +31,7 @@ test("[STA-15] a message that cannot be stored holds up none of those that can; 
         return await store.commit(...changes);
       },
     },
-    witness: { receive: () => Promise.reject(new Fault("hub.store-failed", "not played")) },
+    witness: UNPLAYED,
     journal: () => undefined,
     onReceived: () => undefined,
     onAnswer: () => undefined,
@@ -60,7 +65,7 @@ test("[STA-15] where nothing can be stored, two messages are tried and the other
   let commits = 0;
   const inbox = createInbox({
     store: { ...store, commit: () => (commits++, Promise.reject(new Fault("hub.store-failed", "the disk is full"))) },
-    witness: { receive: () => Promise.reject(new Fault("hub.store-failed", "not played")) },
+    witness: UNPLAYED,
     journal: () => undefined,
     onReceived: () => undefined,
     onAnswer: () => undefined,

@@ -27,7 +27,7 @@ test("a store of an older version is upgraded with its content", async (t) => {
   const other = `sha256:${"2".repeat(64)}`;
   const content = { csr: Buffer.of(1), serialNumber: "S", uris: ["urn:dev:x"], auditKey: undefined, address: "?", seenAtMs: 1 };
   const times = { notBeforeMs: 1, notAfterMs: 2, issuedAtMs: 1 };
-  for (const version of [1, 2, 3]) {
+  for (const version of [1, 2, 3, 4]) {
     const { path, store: hub } = await store(t);
     hub.journal.note("device.approved", ID, {}, 1);
     await hub.commit(
@@ -54,6 +54,9 @@ test("a store of an older version is upgraded with its content", async (t) => {
       { fingerprint, state: "approved", protection: "sealed", overlapUntilMs: undefined },
       { fingerprint: other, state: "approved", overlapUntilMs: 9 },
     ]);
+    const escrow = { auditKey: "k", madeAtMs: 1, storage: "s", receivedAtMs: 2, note: "n" };
+    await upgraded.commit(upgraded.escrows.add(ID, escrow));
+    t.same(await upgraded.escrows.ofDevice(ID), [escrow], `from version ${version}`);
   }
 });
 

@@ -1,4 +1,5 @@
 // Every edge of the programs: the places where they read what somebody else wrote.
+import { escrowEdges } from "./escrow.ts";
 import { fileEdges } from "./files.ts";
 import { machineEdges } from "./machine.ts";
 import { recordEdges } from "./records.ts";
@@ -21,5 +22,6 @@ export async function allEdges(): Promise<ReadonlyMap<string, Edge>> {
     ...machineEdges(),
     ...(await fileEdges()),
     ...(await recordEdges()),
+    ...escrowEdges(),
   ]);
 }

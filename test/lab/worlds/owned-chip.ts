@@ -4,7 +4,7 @@ import type { Fault } from "../../../hal/fault.ts";
 import { linuxTpmChip } from "../../../hal/linux/chip/index.ts";
 import type { DurableFiles, TpmChip } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
-import { type ChipOwnership, openChipOwnership } from "../../../warden/tpm/index.ts";
+import { type ChipOwnership, openChipOwnership, type PasswordKeeper } from "../../../warden/tpm/index.ts";
 import { startSwtpm, type Swtpm } from "../counterparts/swtpm.ts";
 import { type FakeClock, fakeClock } from "../fakes/clock.ts";
 import { type FakeFiles, fakeFiles } from "../fakes/files.ts";
@@ -25,10 +25,17 @@ export interface OwnedChip {
     readonly chip?: (chip: TpmChip) => TpmChip;
     readonly ownership?: "take" | "leave";
     readonly tcti?: string;
+    readonly keeper?: PasswordKeeper;
     readonly keyUnder?: string;
     readonly files?: DurableFiles;
   }) => Promise<ChipOwnership>;
 }
+
+const NO_KEEPER: PasswordKeeper = {
+  keep: async () => undefined,
+  drop: () => undefined,
+  whyNotEscrowed: () => "nobody keeps them here",
+};
 
 export async function ownedChip(t: TestContext): Promise<OwnedChip> {
   const directory = await temporaryDirectory(t);
@@ -51,6 +58,7 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
       chip = (real: TpmChip) => real,
       ownership = "take",
       tcti = swtpm.tcti,
+      keeper = NO_KEEPER,
       keyUnder,
       files: kept = files,
     } = {}) => {
@@ -59,6 +67,7 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
         files: kept,
         clock,
         ownership,
+        keeper,
         keyUnder,
         record: async (entry) => void records.push(entry),
         report: (fault) => void reported.push(fault),

@@ -230,7 +230,8 @@ class ProcessRig implements Rig {
   }
 
   command(...args: readonly string[]): Ended {
-    return this.#run("sallyport", args[1] === "verify" ? args : ["--socket", this.#localSocket, ...args]);
+    const isOffline = ["verify", "passwords"].includes(args[1] ?? "");
+    return this.#run("sallyport", isOffline ? args : ["--socket", this.#localSocket, ...args]);
   }
 
   check(name: "agent" | "warden"): Ended {

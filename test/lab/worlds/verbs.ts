@@ -31,6 +31,8 @@ export const VERBS: VerbHandlers = {
   "order.nonce": unexpected("order.nonce"),
   "order.submit": unexpected("order.submit"),
   "order.signer": unexpected("order.signer"),
+  "tpm.escrow": unexpected("tpm.escrow"),
+  "tpm.escrowed": unexpected("tpm.escrowed"),
   "update.read": unexpected("update.read"),
   "update.begin": unexpected("update.begin"),
   "update.write": unexpected("update.write"),

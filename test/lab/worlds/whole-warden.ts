@@ -247,6 +247,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         trialMs: 60_000,
       },
       tpmOwnership: "take",
+      escrowKey: undefined,
       troubles: [],
     },
   );

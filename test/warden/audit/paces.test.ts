@@ -96,6 +96,7 @@ const PACES = {
   "tpm.owner-changed": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "tpm.lockout": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "tpm.released": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.adopted": { by: "start", in: "warden/tpm/adopt.ts", bound: /files\.remove\(RESTORE_FILE\)/u },
   "config.loaded": start,
   "roster.accepted": { by: "signed", in: TARGETS, at: "warden/targets/targets.ts", bound: /rosterAccepted/u },
   "lockdown.enforced": { by: "network", in: LOCKDOWN, bound: /enforced = paced\(\)/u },
