@@ -123,10 +123,17 @@ test("[ID-54] without a usable key of the owner's nothing is sealed, and the wor
   }
 });
 
-test("[ID-54] a damaged record costs one more note, and nothing else", async (t) => {
-  const { files, open } = world();
-  await files.put(ESCROW_FILE, Buffer.from("{"));
-  const escrow = await open();
-  await escrow.keep(secrets);
-  t.ok(sealed(escrow.state()).note);
+test("[ID-54] a damaged record, and one of a newer program, cost one more note, and nothing else", async (t) => {
+  for (const bytes of [
+    "{",
+    '{"note":"n","of":"","readable":9,"v":9}',
+    '{"note":"n","of":"","readable":1,"v":1}'.replace('""', JSON.stringify("ab".repeat(32))),
+  ]) {
+    const { files, open } = world();
+    await files.put(ESCROW_FILE, Buffer.from(bytes));
+    const escrow = await open();
+    t.match(escrow.state(), { state: "none" });
+    await escrow.keep(secrets);
+    t.ok(sealed(escrow.state()).note, bytes);
+  }
 });
