@@ -188,6 +188,9 @@ export const FAULT_CODES = [
   "tpm.tampered",
   "tpm.timeout",
   "tpm.unreachable",
+  "reset.busy",
+  "reset.failed",
+  "reset.under-way",
 ] as const;
 
 export type FaultCode = (typeof FAULT_CODES)[number];

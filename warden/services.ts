@@ -1,6 +1,6 @@
 // The services that change the machine, put together: trust, lockdown, updates and orders.
 import { Fault } from "../hal/fault.ts";
-import type { DeviceId } from "../hal/format/identity.ts";
+import type { BirthRecord, DeviceId } from "../hal/format/identity.ts";
 import type {
   BootChoice,
   ChildProgram,
@@ -17,14 +17,22 @@ import type {
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
 import type { ImageFacts } from "../ota/format/image.ts";
 import type { TrustedMetadata } from "../ota/trust/index.ts";
-import type { AuditEntry } from "./audit/format/index.ts";
+import type { AuditEntry, AuditHead } from "./audit/format/index.ts";
 import type { LockdownState } from "./lockdown/format/index.ts";
 import { type HubEndpoint, type LockdownService, startLockdown } from "./lockdown/index.ts";
 import type { OrderVerb } from "./orders/format/index.ts";
 import { createOrders, type Orders } from "./orders/index.ts";
+import { openReset, type ResetChip, type ResetService } from "./reset/index.ts";
 import { openTargetService, type TargetService } from "./targets/index.ts";
 import type { UpdateStatus } from "./update/format.ts";
-import { type CheckName, type HealthPorts, type OrderExecutor, startUpdates, type Updates } from "./update/index.ts";
+import {
+  type CheckName,
+  createReboot,
+  type HealthPorts,
+  type OrderExecutor,
+  startUpdates,
+  type Updates,
+} from "./update/index.ts";
 
 /** The machine, as far as the services need it. */
 export interface MachinePorts {
@@ -72,6 +80,17 @@ export interface ServicesOptions {
   readonly clockTrusted: () => boolean;
   /** Gets the trusted metadata at the start and after each update cycle. */
   readonly onTrusted: (trusted: TrustedMetadata) => void;
+  /** What a factory reset needs to know of the rest of the warden. [ID-58] */
+  readonly reset: {
+    /** The warden's own directory. */
+    readonly state: DurableFiles;
+    /** The directory of the birth record. */
+    readonly birthFiles: DurableFiles;
+    readonly birth: () => BirthRecord | undefined;
+    readonly chip: ResetChip | undefined;
+    readonly auditHead: () => AuditHead;
+    readonly bootId: string;
+  };
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
@@ -79,7 +98,7 @@ export interface ServicesOptions {
 }
 
 export interface Services {
-  readonly verbs: TargetService["verbs"] & LockdownService["verbs"] & Updates["verbs"] & Orders["verbs"];
+  readonly verbs: TargetService["verbs"] & LockdownService["verbs"] & Updates["verbs"] & Orders["verbs"] & ResetService["verbs"];
   lockdown(): LockdownState;
   update(): UpdateStatus;
   /**
@@ -107,17 +126,19 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     targets,
     health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
   });
-  const orders = createOrderService(options, targets, lockdown, updates);
+  const reset = await openResetService(options, updates);
+  const orders = createOrderService(options, targets, lockdown, { ...updates.orders, "system.wipe": reset.order });
   return {
-    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...orders.verbs },
+    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...orders.verbs, ...reset.verbs },
     lockdown: () => lockdown.state(),
     update: () => updates.status(),
     saw: (what) => {
       seen[what] = true;
       updates.nudge();
     },
-    troubles: () => [...targets.troubles(), ...lockdown.troubles(), ...updates.troubles()],
+    troubles: () => [...reset.troubles(), ...targets.troubles(), ...lockdown.troubles(), ...updates.troubles()],
     stop: async () => {
+      await reset.stop();
       await updates.stop();
       await lockdown.stop();
     },
@@ -204,20 +225,41 @@ async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
   }
 }
 
+async function openResetService(
+  { ports, settings, deviceId, clock, record, report, reset }: ServicesOptions,
+  updates: Updates,
+): Promise<ResetService> {
+  const { state, birthFiles, birth, chip, auditHead, bootId } = reset;
+  return await openReset({
+    state,
+    marker: birthFiles,
+    chip,
+    clock,
+    bootId,
+    deviceId,
+    version: settings.image?.version,
+    birth,
+    update: () => updates.status(),
+    auditHead,
+    restart: createReboot(ports.power, record),
+    record,
+    report,
+  });
+}
+
 function createOrderService(
   { deviceId, clock, clockTrusted, record }: ServicesOptions,
   targets: TargetService,
   lockdown: LockdownService,
-  updates: Updates,
+  executors: Readonly<Partial<Record<OrderVerb, OrderExecutor>>>,
 ): Orders {
-  const executors: Readonly<Partial<Record<OrderVerb, OrderExecutor>>> = updates.orders;
   return createOrders({
     deviceId,
     clock,
     clockTrusted,
     roster: () => targets.roster(),
     planHash: (verb) => executors[verb]?.planHash(),
-    executors: Object.fromEntries(Object.entries(updates.orders).map(([verb, { execute }]) => [verb, execute])),
+    executors: Object.fromEntries(Object.entries(executors).map(([verb, { execute }]) => [verb, execute])),
     lockdown,
     record,
   });

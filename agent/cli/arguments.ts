@@ -15,7 +15,7 @@ interface AgentQuery {
 export type Invocation =
   | { readonly command: "help" }
   | { readonly command: "version" }
-  | (AgentQuery & { readonly command: "status" | "update status" | "lockdown show" })
+  | (AgentQuery & { readonly command: "status" | "update status" | "lockdown show" | "wipe plan" })
   | (AgentQuery & { readonly command: "audit tail"; readonly count: number | undefined })
   | (AgentQuery & { readonly command: "lockdown plan"; readonly file: string })
   | (AgentQuery & { readonly command: "order nonce"; readonly verb: OrderVerb })
@@ -67,7 +67,7 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   const [noun, verb, ...rest] = positionals;
   const command = positionals.join(" ");
   const allow = (...names: readonly OptionName[]): void => refuseOthers(Object.keys(values), [...names, "json"]);
-  if (command === "status" || command === "update status" || command === "lockdown show") {
+  if (command === "status" || command === "update status" || command === "lockdown show" || command === "wipe plan") {
     allow("socket");
     return { command, socket, json };
   }
@@ -103,6 +103,7 @@ const ORDERED_COMMANDS: Readonly<Record<string, OrderedOperation>> = {
   "lockdown confirm": "lockdown.confirm",
   "lockdown revert": "lockdown.revert",
   reboot: "system.reboot",
+  wipe: "system.wipe",
 };
 
 function orderVerb(text: string | undefined): OrderVerb {

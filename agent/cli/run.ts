@@ -18,9 +18,11 @@ import {
   renderChallenge,
   renderLockdown,
   renderPreview,
+  renderResetPlan,
   renderStatus,
   renderTail,
   renderUpdate,
+  WIPING,
 } from "../status/index.ts";
 import { type Invocation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
@@ -113,6 +115,10 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
       const result = await ask(ports, socket, "lockdown.show", {});
       return show(result, renderLockdown(result));
     }
+    case "wipe plan": {
+      const result = await ask(ports, socket, "reset.plan", {});
+      return show(result, renderResetPlan(result));
+    }
     case "lockdown plan": {
       const policy = Buffer.from(ports.file(invocation.file, POLICY_BYTES_MAX)).toString("base64");
       const result = await ask(ports, socket, "lockdown.plan", { policy });
@@ -134,10 +140,14 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
 async function order({ operation, socket, json, answered }: OrderInvocation, ports: CommandPorts): Promise<ExitCode> {
   const { challenge, answer } = answered ?? (await askForAnswer(operation, socket, ports));
   const result = await ask(ports, socket, operation, { order: JSON.stringify(orderOfAnswer(challenge, answer)) });
-  const text =
-    "phase" in result ? renderUpdate(result) : "state" in result ? renderLockdown(result) : "This device restarts now.\n";
-  ports.out(json ? `${serialJson(result)}\n` : text);
+  ports.out(json ? `${serialJson(result)}\n` : orderText(result));
   return EXIT.ok;
+}
+
+function orderText(result: OperationResult<OrderedOperation>): string {
+  if ("phase" in result) return renderUpdate(result);
+  if ("state" in result) return renderLockdown(result);
+  return "wiping" in result ? WIPING : "This device restarts now.\n";
 }
 
 async function askForAnswer(operation: OrderedOperation, socket: string, ports: CommandPorts) {

@@ -58,6 +58,12 @@ export const COMMANDS: readonly ConsoleCommand[] = [
     does: { kind: "order", operation: "lockdown.revert" },
   },
   { words: "reboot", help: "restart this device: needs an order", does: { kind: "order", operation: "system.reboot" } },
+  {
+    words: "wipe plan",
+    help: "what a factory reset would destroy",
+    does: { kind: "ask", operation: "reset.plan", show: "text" },
+  },
+  { words: "wipe", help: "factory reset of this device: needs an order", does: { kind: "order", operation: "system.wipe" } },
   { words: "logout", help: "end this session", does: { kind: "logout" } },
 ];
 

@@ -1,7 +1,16 @@
 // The results of operations as text for the console. Pure.
 import { check } from "../../hal/format/schema.ts";
 import { type OperationName, type OperationResult, OPERATIONS } from "../operations/format.ts";
-import { serialJson, renderLockdown, renderStatus, renderTail, renderUpdate, SCREEN_COLUMNS_MAX } from "../status/index.ts";
+import {
+  serialJson,
+  renderLockdown,
+  renderResetPlan,
+  renderStatus,
+  renderTail,
+  renderUpdate,
+  SCREEN_COLUMNS_MAX,
+  WIPING,
+} from "../status/index.ts";
 import type { OperationAction } from "./commands.ts";
 import { LIST_LINES_MAX } from "./limits.ts";
 
@@ -27,6 +36,10 @@ export function resultText(action: OperationAction, result: unknown): string {
       return renderLockdown(checked("lockdown.show"), LIST_LINES_MAX);
     case "system.reboot":
       return "This device restarts now.\n";
+    case "reset.plan":
+      return renderResetPlan(checked("reset.plan"));
+    case "system.wipe":
+      return WIPING;
     case "lockdown.plan":
     case "lockdown.enforced":
     case "order.nonce":

@@ -55,6 +55,11 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
       await submit("system.reboot", order);
       return { rebooting: true };
     },
+    "reset.plan": () => warden.call("reset.plan", {}),
+    "system.wipe": async ({ order }) => {
+      await submit("system.wipe", order);
+      return { wiping: true };
+    },
     "order.nonce": async ({ verb }) => ({ deviceId: ports.deviceId(), ...(await warden.call("order.nonce", { verb })) }),
   };
 }

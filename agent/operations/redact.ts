@@ -27,6 +27,8 @@ export const REDACTORS: Redactors = {
   "lockdown.confirm": (view) => view,
   "lockdown.revert": (view) => view,
   "system.reboot": (result) => result,
+  "reset.plan": (plan) => plan,
+  "system.wipe": (result) => result,
   "order.nonce": (nonce) => nonce,
 };
 

@@ -4,6 +4,7 @@ export { renderChallenge } from "./challenge-text.ts";
 export { type CertificateFacts, composeDeviceStatus, type DeviceStatusInputs, type ReadResult } from "./compose.ts";
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";
+export { renderResetPlan, WIPING } from "./reset-text.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";
 export { serialJson, serialText, wrapText } from "./serial-text.ts";
 export { renderUpdate } from "./update-text.ts";

@@ -44,7 +44,7 @@ export const keygen: HubCommand = {
 export const answer: HubCommand = {
   name: "answer",
   usage: `answer CHALLENGE --key FILE [--hold 300s] [--plan FILE] ${EVIDENCE_USAGE} [--json]`,
-  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it.`,
+  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it, or that of a factory reset, as wipe plan prints it on the device.`,
   options: { ...JSON_OPTION, ...KEY_OPTION, ...EVIDENCE_OPTIONS, hold: { type: "string" }, plan: { type: "string" } },
   args: ["CHALLENGE"],
   run: async (given, terminal) => {

@@ -113,6 +113,7 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
       await warden.ask("order.submit", { verb, order: JSON.stringify({ payload: `${unique()}` }) });
   },
   "order.signer": async ({ warden }) => void (await warden.ask("order.signer", { keyid: "5a".repeat(32) })),
+  "reset.plan": async ({ warden }) => void (await warden.ask("reset.plan", {})),
   "update.read": async ({ warden }) => void (await warden.ask("update.read", {})),
   "update.begin": async (attacker) => {
     for (let n = 0; n < 4; n++) await bring(attacker, "update.begin", { target: `os/lab-${attacker.unique()}` }, true);

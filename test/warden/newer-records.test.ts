@@ -43,6 +43,7 @@ const DECLARED_IN = [
   "warden/lockdown/record.ts",
   "ota/floor/record.ts",
   "ota/commit/record.ts",
+  "warden/reset/record.ts",
   "warden/update/approval.ts",
   "agent/tunnel/record.ts",
   "agent/console/record.ts",

@@ -58,6 +58,8 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
 
 export interface BirthBook {
   read(): Promise<BirthRecord | undefined>;
+  /** The record as it was read or written last, without asking the disk. */
+  known(): BirthRecord | undefined;
   record(identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord>;
 }
 
@@ -67,8 +69,10 @@ export interface BirthBook {
  */
 export function createBirthBook(files: DurableFiles): BirthBook {
   const exclusively = createMutex();
+  let known: BirthRecord | undefined;
   return {
-    read: () => readBirth(files),
-    record: (identity, key) => exclusively(() => writeBirth(files, identity, key)),
+    read: async () => (known = await readBirth(files)),
+    known: () => known,
+    record: (identity, key) => exclusively(async () => (known = await writeBirth(files, identity, key))),
   };
 }

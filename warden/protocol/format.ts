@@ -25,6 +25,7 @@ import {
   POLICY_BYTES_MAX,
 } from "../lockdown/format/index.ts";
 import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../orders/format/index.ts";
+import { resetPlanViewSchema } from "../reset/format.ts";
 import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
 import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
 import { clockStateSchema } from "../time/format.ts";
@@ -315,6 +316,14 @@ export const WARDEN_VERBS = {
     result: v.strictObject({
       operator: v.optional(v.strictObject({ id: principalIdSchema, roles: v.array(operatorRoleSchema) })),
     }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
+  /** [ID-57] What an order `system.wipe` would destroy and keep now. */
+  "reset.plan": {
+    args: nothing,
+    result: resetPlanViewSchema,
     changes: "nothing",
     limiter: "requests",
     refusals: "session",

@@ -74,6 +74,7 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
     }),
   },
   "order.signer": { keyid: hex },
+  "reset.plan": {},
   "update.read": {},
   "update.begin": { target: "os/gateway-9", absent: paths },
   "update.write": { part: "root", from: 0, to: 1_000_000 },

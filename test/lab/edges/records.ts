@@ -10,6 +10,7 @@ import { BOOT_PLAN_BYTES_MAX, encodeBootPlan } from "../../../hal/format/slots.t
 import { createFileKeyStore, KEY_BYTES_MAX } from "../../../hal/linux/keys/index.ts";
 import { createFileBootChoice } from "../../../hal/linux/slots/choice.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
+import { readRecord } from "../../../hal/record.ts";
 import { createCertificateReceipts } from "../../../provisioning/certificate/receipts.ts";
 import { RECEIPTS_FILE_BYTES_MAX } from "../../../provisioning/certificate/limits.ts";
 import { loadRequest } from "../../../provisioning/enrolment/record.ts";
@@ -18,6 +19,8 @@ import { NOTE_BYTES_MAX, SEGMENT_BYTES_MAX, segmentName } from "../../../warden/
 import { openCheckpoint } from "../../../warden/audit/checkpoints.ts";
 import { loadAuditKey } from "../../../warden/audit/key.ts";
 import { AUDIT_KEY_BYTES_MAX } from "../../../warden/audit/limits.ts";
+import { RESET_RECORD_BYTES_MAX } from "../../../warden/reset/limits.ts";
+import { RESET_FILE, RESET_RECORD } from "../../../warden/reset/record.ts";
 import { openTrustedClock } from "../../../warden/time/trusted-clock.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { fakeFiles } from "../fakes/files.ts";
@@ -75,6 +78,20 @@ function smallRecords(): readonly (readonly [string, Edge])[] {
       "receipts of certificates",
       record(RECEIPTS_FILE_BYTES_MAX, { readable: 1, received: [receipt], v: 1 }, async (files) =>
         notIgnored(await createCertificateReceipts(files).lastReceivedAtMs()),
+      ),
+    ],
+    [
+      "record of a reset",
+      record(
+        RESET_RECORD_BYTES_MAX,
+        {
+          at: "released",
+          chip: { handedBack: true },
+          order: { by: "ada", planHash: `sha256:${"ab".repeat(32)}` },
+          readable: 1,
+          v: 1,
+        },
+        async (files) => notIgnored(await readRecord(files, RESET_FILE, RESET_RECORD)),
       ),
     ],
     [

@@ -81,6 +81,7 @@ const WARDEN_ARGS: { readonly [V in WardenVerb]: WardenArgs<V> } = {
   "order.nonce": { verb: "system.reboot" },
   "order.submit": { verb: "system.reboot", order: "o".repeat(8192) },
   "order.signer": { keyid: SHA },
+  "reset.plan": {},
   "update.read": {},
   "update.begin": { target: `os/${"t".repeat(128)}`, absent: PATHS },
   "update.write": { part: "root", from: 0, to: 1 },

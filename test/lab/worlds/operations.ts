@@ -54,6 +54,8 @@ export const HANDLERS: OperationHandlers = {
   "lockdown.confirm": unexpected("lockdown.confirm"),
   "lockdown.revert": unexpected("lockdown.revert"),
   "system.reboot": unexpected("system.reboot"),
+  "reset.plan": unexpected("reset.plan"),
+  "system.wipe": unexpected("system.wipe"),
   "order.nonce": unexpected("order.nonce"),
 };
 

@@ -28,6 +28,7 @@ export const VERBS: VerbHandlers = {
   "order.nonce": unexpected("order.nonce"),
   "order.submit": unexpected("order.submit"),
   "order.signer": unexpected("order.signer"),
+  "reset.plan": unexpected("reset.plan"),
   "update.read": unexpected("update.read"),
   "update.begin": unexpected("update.begin"),
   "update.write": unexpected("update.write"),

@@ -31,6 +31,7 @@ const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "lockdown.enforced": { of: "now" },
   "order.nonce": { verb: "system.reboot" },
   "order.signer": { keyid: "ab".repeat(32) },
+  "reset.plan": {},
   "update.read": {},
 };
 
