@@ -324,6 +324,11 @@ test("no state at module level: no top-level let or var, no top-level await outs
   );
 });
 
+test("every path can be typed: letters, digits and . _ - @ only", async (t) => {
+  // systemd escapes "-" in the name of a mount unit.
+  for (const path of projectFiles()) t.match(path, /^[A-Za-z0-9._@/-]+(?:\\x2d[A-Za-z0-9.-]+)?$/u);
+});
+
 test("no leftover reminders", async (t) => {
   const words = /\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b/u;
   t.same(

@@ -56,35 +56,30 @@ export async function syncDirectory(ops: FileOps, directory: string): Promise<vo
  */
 export async function makeDirectory(directory: string, options: DirectoryOptions = {}): Promise<void> {
   const { mode = MODE_PUBLIC, ops = linuxOps } = options;
-  try {
-    await ops.mkdir(directory, mode);
-    await syncDirectory(ops, dirname(directory));
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "EEXIST") return;
-    if (errno !== "ENOENT" || dirname(directory) === directory) {
-      // On a read-only disk mkdir can report that before it reports that the directory exists.
-      if (errno === "EROFS" && (await exists(ops, directory))) return;
-      throw writeFault(error, `make the directory "${directory}"`);
-    }
-    await makeDirectory(dirname(directory), options);
-    await makeInParent(ops, directory, mode);
+  if (await makeInParent(ops, directory, mode)) return;
+  const parent = dirname(directory);
+  if (parent !== directory) {
+    await makeDirectory(parent, options);
+    if (await makeInParent(ops, directory, mode)) return;
   }
+  // A file system that takes no directories, such as /proc, says so even with the parent there.
+  const why = "its file system takes no directories; choose another place";
+  throw new Fault("file.write-failed", `make the directory "${directory}": ${why}`);
 }
 
-/**
- * Its parent is there. A file system that takes no directories, such as /proc, says ENOENT again.
- */
-async function makeInParent(ops: FileOps, directory: string, mode: number): Promise<void> {
+/** @returns false when its parent is missing. */
+async function makeInParent(ops: FileOps, directory: string, mode: number): Promise<boolean> {
   try {
     await ops.mkdir(directory, mode);
     await syncDirectory(ops, dirname(directory));
+    return true;
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === "EEXIST") return;
-    if (errno !== "ENOENT") throw writeFault(error, `make the directory "${directory}"`);
-    const why = "its file system takes no directories; choose another place";
-    throw new Fault("file.write-failed", `make the directory "${directory}": ${why}`, { cause: error });
+    if (errno === "EEXIST") return true;
+    if (errno === "ENOENT") return false;
+    // On a read-only disk mkdir can report that before it reports that the directory exists.
+    if (errno === "EROFS" && (await exists(ops, directory))) return true;
+    throw writeFault(error, `make the directory "${directory}"`);
   }
 }
 
