@@ -76,11 +76,14 @@ function tpmProviderOf({ key: { tpm } }: AgentConfig): TpmProvider {
  */
 type TpmAtStart = "present" | "absent" | "unused";
 
+/** The key is in a TPM, which does not answer, or not now. */
+const ABSENT: ReadonlySet<string> = new Set(["key.tpm-missing", "key.tpm-unavailable"]);
+
 async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<TpmAtStart> {
   try {
     return (await chooseKeyStore(keyStoresOf(config, files))).store.protection === "tpm" ? "present" : "unused";
   } catch (error) {
-    if (error instanceof Fault && error.code === "key.tpm-unavailable") return "absent";
+    if (error instanceof Fault && ABSENT.has(error.code)) return "absent";
     // No key can be used. The agent reports that when it needs one.
     if (isUnreadable(error) || (error instanceof Fault && error.code === "key.mismatch")) return "unused";
     throw error;

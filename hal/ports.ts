@@ -3,10 +3,20 @@
 // implements them; test/contract runs one suite against every implementation.
 import type { Server } from "node:net";
 import type { Fault } from "./fault.ts";
-import type { Fingerprint, HardwareFacts, Protection } from "./format/identity.ts";
+import type { Chip, Fingerprint, HardwareFacts, Protection } from "./format/identity.ts";
 import type { BootPlan, SlotName, SlotPart } from "./format/slots.ts";
 
 export type { DeadManSwitch, WayBack } from "./dead-man-switch.ts";
+export type {
+  ChipAuths,
+  ChipCredential,
+  ChipHierarchy,
+  ChipPulse,
+  ChipView,
+  KeptChipKey,
+  TpmChip,
+  TryLimits,
+} from "./tpm-chip.ts";
 export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } from "./usb.ts";
 
 /**
@@ -120,6 +130,8 @@ export interface DeviceKey {
    * can use.
    */
   tlsKey(): string;
+  /** The TPM that it is bound to; undefined for a key in a file. [ID-47] */
+  readonly chip?: Chip;
 }
 
 /** Where device keys are stored. There is one store for each kind of protection. */
@@ -130,10 +142,12 @@ export interface KeyStore {
    */
   unavailable(): Promise<string | undefined>;
   /**
+   * @param born the TPM that the key was born in, so that a TPM that refuses the key is told apart.
    * @returns the key that was made earlier, or undefined when there is none.
-   * @throws Fault `key.tpm-unavailable`, `key.mismatch`.
+   * @throws Fault `key.tpm-unavailable`, `key.tpm-missing`, `key.not-this-board`,
+   *   `key.tpm-cleared`, `key.mismatch`.
    */
-  load(): Promise<DeviceKey | undefined>;
+  load(born?: Chip): Promise<DeviceKey | undefined>;
   /** Makes the key durably: a crash leaves no key or one. @throws Fault `key.create-failed`. */
   create(): Promise<DeviceKey>;
 }

@@ -142,6 +142,28 @@ const configSchema = v.strictObject({
       tries: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3)), 2),
     }),
   ),
+  tpm: v.optional(
+    v.strictObject({
+      /**
+       * The way to the TPM, as tpm2-tss writes it. The default is `device:/dev/tpmrm0` on a machine
+       * and none where boardRoot is another folder.
+       */
+      tcti: v.optional(
+        v.pipe(
+          v.string(),
+          v.maxLength(256),
+          v.regex(/^(?:device|swtpm):[\w./,:=-]+$/u, "expected device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321"),
+        ),
+      ),
+      /**
+       * `take`: the warden takes ownership of a TPM that nobody owns. `leave`: it does not, and
+       * still keeps one that it took before. The default is `take` on a machine and `leave` where
+       * boardRoot is another folder. [ID-52]
+       */
+      ownership: v.optional(v.picklist(["take", "leave"])),
+    }),
+    {},
+  ),
   /** Root of /proc, /sys and /dev: another folder for a simulated board. */
   boardRoot: v.optional(pathSchema, "/"),
   /**
@@ -166,10 +188,11 @@ const configSchema = v.strictObject({
 
 type ConfigFile = v.InferOutput<typeof configSchema>;
 
-export interface WardenConfig extends Omit<ConfigFile, "buildDate" | "lockdown" | "commissionedIdFile" | "slots"> {
+export interface WardenConfig extends Omit<ConfigFile, "buildDate" | "lockdown" | "commissionedIdFile" | "slots" | "tpm"> {
   readonly slots: string;
   readonly commissionedIdFile: string | undefined;
   readonly buildDateMs: number;
+  readonly tpm: { readonly tcti: string | undefined; readonly ownership: "take" | "leave" };
   readonly lockdown: {
     readonly firewall: "nft" | "none";
     readonly console: string | undefined;
@@ -179,19 +202,24 @@ export interface WardenConfig extends Omit<ConfigFile, "buildDate" | "lockdown" 
 
 /** @throws Fault `config.invalid` that names every wrong setting. */
 export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
-  const { buildDate, commissionedIdFile, lockdown, slots, ...rest } = parseConfigFile(
+  const { buildDate, commissionedIdFile, lockdown, slots, tpm, ...rest } = parseConfigFile(
     configSchema,
     bytes,
     CONFIG_BYTES_MAX,
     `configuration "${file}"`,
   );
+  const isMachine = rest.boardRoot === "/";
   return Object.freeze({
     ...rest,
     commissionedIdFile,
     slots: slots ?? join(rest.boardRoot, "slots"),
     buildDateMs: Date.parse(buildDate),
+    tpm: Object.freeze({
+      tcti: tpm.tcti ?? (isMachine ? "device:/dev/tpmrm0" : undefined),
+      ownership: tpm.ownership ?? (isMachine ? "take" : "leave"),
+    }),
     lockdown: Object.freeze({
-      firewall: lockdown.firewall ?? (rest.boardRoot === "/" ? "nft" : "none"),
+      firewall: lockdown.firewall ?? (isMachine ? "nft" : "none"),
       console: lockdown.console,
       hubEndpoints: Object.freeze(lockdown.hubEndpoints.map(({ address, port }) => Object.freeze({ address, port }))),
     }),

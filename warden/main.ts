@@ -20,6 +20,7 @@ import {
   linuxHardware,
   linuxNetwork,
   linuxPower,
+  linuxTpmChip,
   linuxUptime,
   linuxUsbTree,
   linuxVitals,
@@ -190,6 +191,7 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
 async function serveLocked({ config, configHash }: Settings, stop: AbortSignal): Promise<void> {
   const hubKeys = await hubKeysOrFault(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
+  const { tcti, ownership: tpmOwnership } = config.tpm;
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : createSimulatedClock();
   const damage = createDamageLog((fault) => say(`trouble: ${fault.code}: ${fault.message}`));
@@ -204,6 +206,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
       hardware: linuxHardware({ root: boardRoot, ...(commissionedIdFile === undefined ? {} : { commissionedIdFile }) }),
       vitals: linuxVitals(),
       machine: await machinePorts(config, damage),
+      tpm: tcti === undefined ? undefined : linuxTpmChip({ tcti, root: boardRoot }),
       damage,
       say,
     },
@@ -223,6 +226,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
         checks: config.update.checks,
         trialMs: config.update.trialS * 1000,
       },
+      tpmOwnership,
       troubles: [...(hubKeys instanceof Fault ? [hubKeys] : []), ...troubles],
     },
   );

@@ -12,6 +12,8 @@ import type { BirthBook } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, WARDEN_TROUBLES_MAX, type WardenResult } from "./protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES, type AppendAllowance, type VerbHandlers } from "./protocol/index.ts";
 import type { TrustedClock } from "./time/index.ts";
+import { NO_TPM } from "./tpm/format.ts";
+import type { ChipOwnership } from "./tpm/index.ts";
 
 /** So that all troubles together, with every character escaped, fit into one line. [STA-10] */
 const TROUBLE_CHARACTERS_MAX = 512;
@@ -36,6 +38,8 @@ export interface WardenVerbPorts {
    */
   readonly record: (entry: AuditEntry) => Promise<void>;
   readonly services: Pick<Services, "verbs" | "lockdown" | "update" | "saw">;
+  /** Undefined where no TPM is configured. */
+  readonly tpm: Pick<ChipOwnership, "state" | "details"> | undefined;
   /** Records in the log when this warden opened it. */
   readonly sizeAtStart: number;
   /** Records the birth in the trail unless that was done before. Never throws. */
@@ -83,6 +87,7 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
       return log.head;
     },
     "status.read": async () => await readStatus(ports),
+    "tpm.read": async () => ports.tpm?.details() ?? NO_TPM,
     "time.nonce": async () => ({ nonce: time.nonce() }),
     "time.set": async (response) => {
       const fromMs = ports.clock.nowMs();
@@ -116,6 +121,7 @@ async function readStatus({
   startedMonotonicMs,
   troubles,
   services,
+  tpm,
 }: WardenVerbPorts): Promise<WardenResult<"status.read">> {
   const { uptimeS, residentBytes } = await vitals.read();
   const broken = troublesForStatus(troubles());
@@ -128,6 +134,7 @@ async function readStatus({
     residentBytes,
     lockdown: services.lockdown(),
     update: services.update(),
+    ...(tpm === undefined ? {} : { tpm: tpm.state() }),
     ...(broken.length === 0 ? {} : { troubles: broken }),
   };
 }

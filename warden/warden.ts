@@ -4,12 +4,13 @@ import { type DamageLog, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity, Fingerprint } from "../hal/format/identity.ts";
 import { clip } from "../hal/format/text.ts";
-import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, Vitals } from "../hal/ports.ts";
+import type { AppendFiles, Clock, DurableFiles, Hardware, SettableClock, TpmChip, Vitals } from "../hal/ports.ts";
 import { timeFloor } from "../ota/trust/index.ts";
 import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type BirthBook, createBirthBook, settleIdentity, recordBirth } from "./identity/index.ts";
+import { isResetUnderWay, type ResetChip } from "./reset/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
@@ -21,6 +22,7 @@ import {
   type VerbHandlers,
 } from "./protocol/index.ts";
 import { type ClockBounds, openTrustedClock, type TrustedClock } from "./time/index.ts";
+import { type ChipOwnership, openChipOwnership } from "./tpm/index.ts";
 import { createWardenHandlers } from "./verbs.ts";
 
 /** UTF-16 code units of a reason in an audit record. */
@@ -35,6 +37,8 @@ export interface WardenPorts {
   readonly hardware: Hardware;
   readonly vitals: Vitals;
   readonly machine: MachinePorts;
+  /** Undefined where no TPM is configured. */
+  readonly tpm: TpmChip | undefined;
   /** What was found wrong with state, before the warden was opened too. [STA-4] [STA-13] */
   readonly damage: DamageLog;
   /** Writes one line to the journal. */
@@ -56,6 +60,8 @@ export interface WardenSettings {
   /** SHA-256 of the configuration in force, for the trail. */
   readonly configHash: string;
   readonly machine: MachineSettings;
+  /** Whether a TPM of nobody is taken. */
+  readonly tpmOwnership: "take" | "leave";
   /** Faults before the start that do not stop the warden. */
   readonly troubles: readonly Fault[];
 }
@@ -98,6 +104,8 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   damage.listen((fault) => void record(damageEntry(fault)));
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
+  // Beside the lockdown, which waits for no chip.
+  const opening = openChip({ ...ports, state }, settings, recorder, birth);
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
@@ -108,7 +116,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
       state,
       birthFiles: ports.birth,
       birth: () => births.known(),
-      chip: undefined,
+      chip: chipOf(ports.tpm, opening),
       auditHead: () => log.head,
       bootId,
     },
@@ -116,6 +124,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     record,
     report,
   });
+  const tpm = await opening;
   const handlers = createWardenHandlers({
     ...recorder,
     allowance: createAppendAllowance(clock),
@@ -128,11 +137,41 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     time,
     program: settings.program,
     vitals: ports.vitals,
-    troubles: () => withDamage([...atStart, ...services.troubles()], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
+    troubles: () =>
+      withDamage([...atStart, ...services.troubles(), ...(tpm?.troubles() ?? [])], damage.faults()).slice(0, WARDEN_TROUBLES_MAX),
     services,
+    tpm,
     sizeAtStart,
   });
-  return createWarden({ identity, clock, handlers, log, recorder, services });
+  return createWarden({ identity, clock, handlers, log, recorder, services, tpm });
+}
+
+/** [ID-50] The agent is served after it, so that its first key lies under the storage root. */
+async function openChip(
+  { tpm, state, birth: births, clock }: WardenPorts,
+  { tpmOwnership: wanted }: WardenSettings,
+  { record, report }: Recorder,
+  birth: BirthRecord | undefined,
+): Promise<ChipOwnership | undefined> {
+  if (tpm === undefined) return undefined;
+  // what a reset has handed back is not taken again before the wipe [ID-58]
+  const tpmOwnership = (await isResetUnderWay(state, births)) ? "leave" : wanted;
+  const keyUnder = birth === undefined || birth.protection === "file" ? undefined : (birth.chip?.storage ?? "unknown");
+  return await openChipOwnership({ chip: tpm, files: state, clock, ownership: tpmOwnership, keyUnder, record, report });
+}
+
+/** The chip as a reset sees it, which may begin before the chip is settled. */
+function chipOf(tpm: TpmChip | undefined, opening: Promise<ChipOwnership | undefined>): ResetChip | undefined {
+  if (tpm === undefined) return undefined;
+  let opened: ChipOwnership | undefined;
+  void opening.then((ownership) => (opened = ownership));
+  return {
+    owner: () => {
+      const state = opened?.state();
+      return state === undefined ? "unknown" : state.present ? state.ownership : "none";
+    },
+    release: async () => (await (await opening)?.release()) ?? [],
+  };
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {
@@ -150,9 +189,10 @@ interface OpenedWarden {
   readonly log: AuditLog;
   readonly recorder: Recorder;
   readonly services: Services;
+  readonly tpm: ChipOwnership | undefined;
 }
 
-function createWarden({ identity, clock, handlers, log, recorder, services }: OpenedWarden): Warden {
+function createWarden({ identity, clock, handlers, log, recorder, services, tpm }: OpenedWarden): Warden {
   const { record, report } = recorder;
   const budget = createRequestBudget(clock);
   const recordedRefusals = createRefusalRecorder((entry) => log.append(entry), clock, report);
@@ -164,6 +204,7 @@ function createWarden({ identity, clock, handlers, log, recorder, services }: Op
     refused: (fault) => void recordedRefusals.record("connect", fault),
     async stop(reason) {
       await services.stop();
+      await tpm?.stop();
       await record({ event: "warden.stopped", result: "ok", detail: { reason } });
       await log.close();
     },

@@ -54,6 +54,7 @@ function eventOf(code: FaultCode): Pick<AuditEntry, "event" | "result"> {
     case "tls.hub-untrusted":
     case "tls.hub-name":
       return { event: "hub.untrusted", result: "refused" };
+    case "key.tpm-missing":
     case "key.tpm-unavailable":
       return { event: "key.unavailable", result: "failed" };
     case "enrol.pending":

@@ -36,6 +36,7 @@ const FIXED = {
     basePolicy: "/usr/share/sallyport/policy.json",
     setClock: true,
     "lockdown.firewall": "nft",
+    "tpm.tcti": "device:/dev/tpmrm0",
     "update.installerSocket": "/run/sallyport-install.sock",
     "systemdBoot.esp": "/boot",
   },

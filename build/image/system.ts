@@ -51,7 +51,7 @@ export const MASKED: readonly string[] = [
   "systemd-journal-catalog-update.service",
   "getty-static.service",
   "getty.target",
-  "systemd-tpm2-setup.service", // the TPM belongs to the agent
+  "systemd-tpm2-setup.service", // the warden owns the TPM
   "systemd-tpm2-setup-early.service",
   "systemd-pcrphase.service",
   "systemd-pcrphase-sysinit.service",

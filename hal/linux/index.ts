@@ -1,12 +1,13 @@
 // The drivers of a Linux machine. Only main.ts files and tests import this. The serial port has a
 // door of its own (serial/index.ts), because it brings a native add-on that only the agent carries.
+export { linuxTpmChip } from "./chip/index.ts";
 export { connectChild, startChild } from "./child/index.ts";
 export { linuxClock, createSimulatedClock } from "./clock/index.ts";
 export { createOptionalHandoverReader, linuxHandoverReader, linuxHandoverWriter } from "./handover/index.ts";
 export { fatFiles, foreignFiles, linuxAppendFiles, linuxFiles, ownAppendFiles, ownFiles } from "./files/index.ts";
 export { linuxDeadManSwitch, linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
-export { type ChosenStore, chooseKeyStore, createFileKeyStore, type WantedStore } from "./keys/index.ts";
+export { type ChosenStore, chooseKeyStore, createFileKeyStore, createTpmKeyStore, type WantedStore } from "./keys/index.ts";
 export { lockState } from "./lock.ts";
 export { linuxNetwork } from "./network/index.ts";
 export { linuxPower } from "./power.ts";
@@ -26,7 +27,6 @@ export {
   isTpmProviderActive,
   restartWith,
   systemTpmProvider,
-  createTpmKeyStore,
   type TpmProvider,
 } from "./tpm/index.ts";
 export { linuxUptime } from "./uptime.ts";

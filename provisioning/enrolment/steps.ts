@@ -8,7 +8,14 @@ import type { Enrolled, EnrolmentPorts } from "./ports.ts";
 import { loadRequest, storeRequest } from "./record.ts";
 
 /** Faults that no retry can mend: the owner must act, or it is a defect of ours. */
-const PERMANENT: ReadonlySet<string> = new Set(["key.missing", "key.mismatch", "birth.conflict", "assert.broken"]);
+const PERMANENT: ReadonlySet<string> = new Set([
+  "key.missing",
+  "key.mismatch",
+  "key.not-this-board",
+  "key.tpm-cleared",
+  "birth.conflict",
+  "assert.broken",
+]);
 
 const LATER = {
   "enrol.pending": "ask for a certificate: waiting for an operator to approve this device's id and key fingerprint at the hub",

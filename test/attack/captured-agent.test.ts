@@ -13,6 +13,7 @@ import { ORDER_ATTACKS } from "./captured-agent/order.ts";
 import { RESET_ATTACKS } from "./captured-agent/reset.ts";
 import { SESSION_ATTACKS } from "./captured-agent/session.ts";
 import { TIME_ATTACKS } from "./captured-agent/time.ts";
+import { TPM_ATTACKS } from "./captured-agent/tpm.ts";
 import { TRUST_ATTACKS } from "./captured-agent/trust.ts";
 import { UPDATE_ATTACKS } from "./captured-agent/update.ts";
 
@@ -21,6 +22,7 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
   ...IDENTITY_ATTACKS,
   ...AUDIT_ATTACKS,
   ...TIME_ATTACKS,
+  ...TPM_ATTACKS,
   ...TRUST_ATTACKS,
   ...LOCKDOWN_ATTACKS,
   ...ORDER_ATTACKS,

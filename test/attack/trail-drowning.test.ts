@@ -83,6 +83,7 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
     const genuine = { ...note, signatures: [...note.signatures, cosign(note.text, 1_764_000_000, world.hub.witness)] };
     for (const each of [genuine, note]) await warden.ask("audit.cosigned", { checkpoint: encodeNote(each) });
   },
+  "tpm.read": async ({ warden }) => void (await warden.ask("tpm.read", { all: true })),
   "status.read": async ({ warden }) => void (await warden.ask("status.read", {})),
   "time.nonce": async ({ warden }) => void (await warden.ask("time.nonce", {})),
   "time.set": async ({ world, warden }) => {

@@ -12,7 +12,7 @@ import { OPERATIONS } from "../../agent/operations/format.ts";
 import type { DeviceStatus } from "../../agent/status/format.ts";
 import { assert } from "../../hal/fault.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
-import { createTpmKeyStore } from "../../hal/linux/tpm/index.ts";
+import { createTpmKeyStore } from "../../hal/linux/keys/index.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import { type Gateway, ID } from "../lab/gateway/gateway.ts";
 import { openSite, type Site } from "../lab/gateway/site.ts";
@@ -311,5 +311,5 @@ async function onTheDisk(
     }
   };
   await signs(at("chip"));
-  await t.rejects(signs(at("another-chip")), { code: "key.tpm-unavailable" }, "with another chip the blob is useless");
+  await t.rejects(signs(at("another-chip")), { code: "key.mismatch" }, "with another chip the blob is useless");
 }

@@ -62,7 +62,7 @@ test(
     t.match(away, {
       life: "blank",
       device: { id: ID },
-      enrolment: { state: "retrying", lastFault: { code: "key.tpm-unavailable" } },
+      enrolment: { state: "retrying", lastFault: { code: "key.tpm-missing" } },
     });
     t.equal(away.key, undefined);
     t.same(await keysOnDisk(), [], "no key is made in a file instead");

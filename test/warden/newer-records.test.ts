@@ -45,6 +45,7 @@ const DECLARED_IN = [
   "ota/commit/record.ts",
   "warden/reset/record.ts",
   "warden/update/approval.ts",
+  "warden/tpm/record.ts",
   "agent/tunnel/record.ts",
   "agent/console/record.ts",
   "provisioning/certificate/receipts.ts",
@@ -68,6 +69,7 @@ const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "provisioning/enrolment/record.ts": "a certificate request in DER",
   "warden/audit/key.ts": "a key in PEM",
   "warden/audit/checkpoints.ts": "signed notes",
+  "warden/tpm/record.ts": "the envelope, by its own reader: it is private",
   "warden/identity/birth-marker.ts": "a marker, whose presence counts",
 };
 

@@ -29,6 +29,7 @@ import { resetPlanViewSchema } from "../reset/format.ts";
 import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
 import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
 import { clockStateSchema } from "../time/format.ts";
+import { tpmStateSchema, tpmViewSchema } from "../tpm/format.ts";
 import { updateStatusSchema } from "../update/format.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -195,9 +196,19 @@ export const WARDEN_VERBS = {
       residentBytes: countSchema,
       lockdown: v.optional(lockdownStateSchema),
       update: v.optional(updateStatusSchema),
+      /** Absent where no TPM is configured. */
+      tpm: v.optional(tpmStateSchema),
       /** What does not work in the warden; absent when everything does. */
       troubles: v.optional(v.pipe(v.array(faultSchema), v.maxLength(WARDEN_TROUBLES_MAX))),
     }),
+    changes: "nothing",
+    limiter: "requests",
+    refusals: "session",
+  },
+  /** Whose the TPM is, and why it is not ours. No password is in it. [ID-52] */
+  "tpm.read": {
+    args: nothing,
+    result: tpmViewSchema,
     changes: "nothing",
     limiter: "requests",
     refusals: "session",

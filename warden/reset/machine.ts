@@ -53,8 +53,7 @@ export type Effect =
   | { readonly do: "record"; readonly record: Omit<ResetRecord, "v" | "bootId"> }
   | { readonly do: "tell"; readonly order: ResetOrder }
   | { readonly do: "release" }
-  /** `keepChip`: the chip is still this device's, and what opens it must outlive the wipe. */
-  | { readonly do: "mark"; readonly keepChip: boolean }
+  | { readonly do: "mark" }
   | { readonly do: "restart"; readonly by: string }
   | {
       readonly do: "end";
@@ -137,7 +136,7 @@ function afterDone(state: State): State {
 }
 
 /** Waiting does not help against these: another owner has the chip, or there is no chip. */
-const FINAL: readonly FaultCode[] = ["tpm.missing", "tpm.not-ours"];
+const FINAL: readonly FaultCode[] = ["tpm.missing", "tpm.owned-by-others"];
 
 function afterFailed(state: State, code: FaultCode): State {
   switch (state.at) {
@@ -170,7 +169,7 @@ function effectOf(state: State): Effect | undefined {
     case "released":
       return { do: "record", record: { at: "released", ...underWay(state) } };
     case "marking":
-      return { do: "mark", keepChip: state.chip?.handedBack === false };
+      return { do: "mark" };
     case "marked":
       return { do: "record", record: { at: "marked", ...underWay(state), boots: state.boots } };
     case "restarting":

@@ -14,7 +14,7 @@ const WORDS = ["discarded", "overwritten", "untouched"] as const;
 
 export interface ResetMarks {
   isMarked(): Promise<boolean>;
-  mark(keepChip: boolean): Promise<void>;
+  mark(): Promise<void>;
   unmark(): Promise<void>;
   wiped(): Promise<Wiped | undefined>;
   forgetWiped(): Promise<void>;
@@ -22,8 +22,9 @@ export interface ResetMarks {
 
 export function createResetMarks(state: DurableFiles, marker: DurableFiles): ResetMarks {
   return {
-    isMarked: async () => (await present(marker, MARKER_FILE)) !== undefined,
-    mark: (keepChip) => marker.put(MARKER_FILE, Buffer.from(keepChip ? "keep chip\n" : "wipe\n")),
+    // a name without bytes is what a power cut left
+    isMarked: async () => ((await present(marker, MARKER_FILE))?.byteLength ?? 0) > 0,
+    mark: () => marker.put(MARKER_FILE, Buffer.from("wipe\n")),
     unmark: () => marker.remove(MARKER_FILE),
     wiped: async () => {
       const said = await present(state, WIPED_FILE);

@@ -13,10 +13,12 @@ export interface ResetChip {
   owner(): ChipOwner;
   /**
    * Hands the chip back: without this device's passwords and keys, as it was before the first boot.
-   * @throws Fault `tpm.not-ours` where other software owns it, `tpm.missing` where it is gone;
-   *   `tpm.*` where it cannot be done now.
+   * Does nothing where it is not this device's.
+   * @returns what could not be handed back, in words, for the trail of whoever does it.
+   * @throws Fault `tpm.owned-by-others` where other software has it, `tpm.missing` where it is
+   *   gone; `tpm.*` where it cannot be done now. What was begun goes on at the next start.
    */
-  release(): Promise<void>;
+  release(): Promise<readonly string[]>;
 }
 
 export interface ResetPorts {

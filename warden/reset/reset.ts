@@ -10,7 +10,7 @@ import { type Effect, type Event, next, type Outcome, start, type State, type St
 import { createResetMarks, type ResetMarks } from "./marker.ts";
 import type { ResetPorts } from "./ports.ts";
 import { RESET_FILE, RESET_RECORD, type ResetRecord } from "./record.ts";
-import { endEntry, orderedEntry, releasedEntry } from "./trail.ts";
+import { endEntry, keptEntry, orderedEntry } from "./trail.ts";
 
 export interface ResetService {
   readonly verbs: Pick<VerbHandlers, "reset.plan">;
@@ -148,7 +148,7 @@ class ResetDriver {
     } catch (error) {
       const fault = asFault(error, "assert.broken", `wipe this device: ${effect.do}`);
       this.#ports.report(fault);
-      if (effect.do === "release" && !this.#stopping.signal.aborted) await this.#ports.record(releasedEntry(fault));
+      if (effect.do === "release" && !this.#stopping.signal.aborted) await this.#ports.record(keptEntry(fault));
       return { kind: "failed", code: fault.code };
     }
   }
@@ -165,7 +165,7 @@ class ResetDriver {
       case "release":
         return await this.#release();
       case "mark":
-        await this.#marks.mark(effect.keepChip);
+        await this.#marks.mark();
         return undefined;
       case "restart":
         await restart(`factory reset, ordered by ${effect.by}`);
@@ -190,7 +190,7 @@ class ResetDriver {
   }
 
   async #release(): Promise<Event | undefined> {
-    const { chip, clock, record } = this.#ports;
+    const { chip, clock } = this.#ports;
     if (chip === undefined) return { kind: "no-chip" };
     const waiting = new AbortController();
     const signal = AbortSignal.any([waiting.signal, this.#stopping.signal]);
@@ -203,7 +203,6 @@ class ResetDriver {
     } finally {
       waiting.abort();
     }
-    await record(releasedEntry(undefined));
     return undefined;
   }
 

@@ -12,13 +12,9 @@ export function orderedEntry({ by, planHash }: ResetOrder, { identity, chip }: R
   return { event: "reset.ordered", result: "ok", principal: by, detail: { planHash, chip, ...key } };
 }
 
-export function releasedEntry(fault: Fault | undefined): AuditEntry {
-  if (fault === undefined) return { event: "reset.chip-released", result: "ok" };
-  return {
-    event: "reset.chip-released",
-    result: "failed",
-    detail: { code: fault.code, why: clip(fault.message, WHY_CHARACTERS_MAX) },
-  };
+/** The TPM is still this device's. That it was handed back, its owner records itself. [ID-53] */
+export function keptEntry({ code, message }: Fault): AuditEntry {
+  return { event: "reset.chip-kept", result: "failed", detail: { code, why: clip(message, WHY_CHARACTERS_MAX) } };
 }
 
 export function endEntry(outcome: Outcome, order: ResetOrder | undefined, chip: ChipOutcome | undefined): AuditEntry {

@@ -1,4 +1,4 @@
-// The stores of the device key: the one in a file, and the choice between it and the TPM.
+// The stores of the device key: in the TPM or in a file, and the choice between them.
 export {
   type ChosenStore,
   chooseKeyStore,
@@ -8,4 +8,7 @@ export {
   type WantedStore,
 } from "./choose.ts";
 export { createFileKeyStore, KEY_BYTES_MAX } from "./file.ts";
-export { type PublicHalf, publicHalf } from "./public.ts";
+export type { WantedParent } from "./parent.ts";
+export { publicHalf } from "./public.ts";
+export type { ChipKeyStore } from "./stores.ts";
+export { createTpmKeyStore, type TpmKeyStoreOptions } from "./tpm.ts";

@@ -1,6 +1,4 @@
-// TPM 2.0 through OpenSSL's tpm2 provider: keys that never leave the chip, for requests and for
-// TLS.
+// OpenSSL's tpm2 provider, which TLS uses a key of the TPM with: Node takes no signing callback.
 export { activateTpmProvider, isStartedWith, isTpmProviderActive, restartWith } from "./activate.ts";
-export { isNewEnough } from "./probe.ts";
-export { systemTpmProvider, type TpmProvider } from "./provider.ts";
-export { createTpmKeyStore, type TpmKeyStoreOptions } from "./store.ts";
+export { isNewEnough, reasonIn, versionIn, whyProviderUnusable } from "./probe.ts";
+export { opensslEnvironment, systemTpmProvider, type TpmProvider } from "./provider.ts";

@@ -1,10 +1,12 @@
-// The check whether the TPM can be used. If not, the reason tells an operator what to do.
+// The check whether OpenSSL's tpm2 provider can do TLS with a key of the TPM. If not, the reason
+// tells an operator what to do.
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Fault } from "../../fault.ts";
-import { findProgram } from "../process/index.ts";
-import type { TpmCommands } from "./openssl.ts";
-import type { TpmProvider } from "./provider.ts";
+import { clip } from "../../format/text.ts";
+import { runToExit } from "../process/index.ts";
+import { opensslEnvironment, type TpmProvider } from "./provider.ts";
 
 /**
  * With older versions the key loads and TLS then fails, or Node hangs at its start (seen with
@@ -14,66 +16,58 @@ const VERSION_MIN = [1, 2, 0] as const;
 
 const INSTALL = `install tpm2-openssl ${VERSION_MIN.join(".")} or later`;
 
+/** The provider connects to the TPM when it is loaded. A chip that answers takes milliseconds. */
+const OPENSSL_TIMEOUT_MS = 20_000;
+const OPENSSL_OUTPUT_BYTES_MAX = 16_384;
+
+const ERROR_LINE = /^[0-9A-F]+:error:[0-9A-F]+:/u;
+const REASON_CHARACTERS_MAX = 300;
+
 /**
- * @returns undefined when provider and TPM are present, recent enough and answer; otherwise the
- *   first reason found. The cheapest check comes first.
+ * @param program openssl 3, by a bare name from the system's folders or by an absolute path.
+ * @returns undefined when the provider is present and recent enough; otherwise the first reason
+ *   found. Ask only where the TPM answers: the provider does not load without one.
  */
-export async function whyUnavailable(provider: TpmProvider, program: string, commands: TpmCommands): Promise<string | undefined> {
-  return (
-    (await deviceProblem(provider.tcti)) ??
-    (await fileProblem(provider.module)) ??
-    programProblem(program) ??
-    (await answerProblem(provider.tcti, commands))
-  );
-}
-
-async function deviceProblem(tcti: string): Promise<string | undefined> {
-  const path = /^device:(\/.+)$/u.exec(tcti)?.[1];
-  // a TPM that is reached in another way shows by its answer that it is there
-  if (path === undefined) return undefined;
-  switch (await errnoOf(access(path, constants.R_OK | constants.W_OK))) {
-    case undefined:
-      return undefined;
-    case "ENOENT":
-      return `this machine has no TPM device "${path}"; where it has a TPM 2.0, enable it in the firmware`;
-    case "EACCES":
-    case "EPERM":
-      return `the TPM device "${path}" may not be opened; add this user to the group that owns it`;
-    default:
-      return `the TPM device "${path}" cannot be opened`;
-  }
-}
-
-async function fileProblem(module: string): Promise<string | undefined> {
-  const errno = await errnoOf(access(module, constants.R_OK));
-  return errno === undefined ? undefined : `OpenSSL's tpm2 provider is not at "${module}" (${errno}); ${INSTALL}`;
-}
-
-function programProblem(program: string): string | undefined {
+export async function whyProviderUnusable(provider: TpmProvider, program: string): Promise<string | undefined> {
+  const { module } = provider;
   try {
-    findProgram(program);
-    return undefined;
+    await access(module, constants.R_OK);
   } catch (error) {
-    if (error instanceof Fault && error.code === "process.failed") return error.message;
+    const errno = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+    return `OpenSSL's tpm2 provider is not at "${module}" (${errno}); ${INSTALL}`;
+  }
+  const args = ["list", "-providers", "-provider-path", dirname(module), "-provider", "tpm2"];
+  const bounds = { timeoutMs: OPENSSL_TIMEOUT_MS, outputBytesMax: OPENSSL_OUTPUT_BYTES_MAX, env: opensslEnvironment(provider) };
+  try {
+    const { exitCode, stdout, stderr } = await runToExit(program, args, bounds);
+    if (exitCode !== 0) return `OpenSSL's tpm2 provider cannot be loaded: ${reasonIn(stderr)}; ${INSTALL}`;
+    const version = versionIn(stdout);
+    return isNewEnough(version) ? undefined : `OpenSSL's tpm2 provider is version "${version}", too old to do TLS; ${INSTALL}`;
+  } catch (error) {
+    if (error instanceof Fault && error.code.startsWith("process.")) return error.message;
     throw error;
   }
 }
 
-async function answerProblem(tcti: string, commands: TpmCommands): Promise<string | undefined> {
-  try {
-    const version = await commands.version();
-    if (!isNewEnough(version)) return `OpenSSL's tpm2 provider is version "${version}", too old to do TLS; ${INSTALL}`;
-    await commands.ping();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    if (error.code === "process.timeout") return `the TPM at "${tcti}" does not answer in time; power-cycle the device`;
-    if (error.code !== "process.failed") throw error;
-    // tpm2-openssl names the layer of an error: "tcti:" is the way to the TPM, "tpm:" the TPM
-    // itself.
-    if (/\b(tcti|tpm|esapi|sys):/u.test(error.message)) return `the TPM at "${tcti}" does not answer: ${error.message}`;
-    return `OpenSSL's tpm2 provider cannot be loaded: ${error.message}; ${INSTALL}`;
-  }
+/**
+ * Pure. The reason in openssl's first error line,
+ * `THREAD:error:CODE:library:function:reason:file:line:data`. The tpm2 provider leaves library and
+ * function empty and puts the TPM's own text into the data, such as `tcti:IO failure`. Hints and
+ * later lines are consequences of it.
+ */
+export function reasonIn(stderr: string): string {
+  const lines = stderr.trim().split("\n");
+  const line = lines.find((line) => ERROR_LINE.test(line)) ?? lines[0] ?? "";
+  const reason = line
+    .replace(ERROR_LINE, "")
+    .replaceAll(/[^\x20-\x7e]+/gu, " ")
+    .trim();
+  return reason === "" ? "it gave no reason" : clip(reason, REASON_CHARACTERS_MAX);
+}
+
+/** Pure. The version of the provider, in what openssl lists; "" when there is none. */
+export function versionIn(listing: string): string {
+  return /^[ \t]*version:[ \t]*(\S+)/mu.exec(listing)?.[1] ?? "";
 }
 
 /**
@@ -91,13 +85,4 @@ export function isNewEnough(version: string): boolean {
     if (part !== required) return part > required;
   }
   return true;
-}
-
-async function errnoOf(attempt: Promise<void>): Promise<string | undefined> {
-  try {
-    await attempt;
-    return undefined;
-  } catch (error) {
-    return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
-  }
 }

@@ -88,6 +88,12 @@ export const FIRST_HANDLE = {
   persistent: 0x8100_0000,
 } as const;
 
+/**
+ * Where the storage root and the endorsement key of P-256 lie. (TCG, Provisioning Guidance, section
+ * 7.8, and Registry of Reserved TPM 2.0 Handles)
+ */
+export const PERSISTENT = { storageRoot: 0x8100_0001, endorsement: 0x8101_0001 } as const;
+
 /** TPM_CAP. (Part 2, table 22) */
 export const CAPABILITY = {
   algorithms: 0x0000_0000,
@@ -121,6 +127,7 @@ export const OBJECT = {
   fixedParent: 0x0000_0010,
   sensitiveDataOrigin: 0x0000_0020,
   userWithAuth: 0x0000_0040,
+  adminWithPolicy: 0x0000_0080,
   noDa: 0x0000_0400,
   restricted: 0x0001_0000,
   decrypt: 0x0002_0000,
@@ -135,6 +142,7 @@ export const NV = {
   ownerRead: 0x0002_0000,
   authRead: 0x0004_0000,
   noDa: 0x0200_0000,
+  written: 0x2000_0000,
 } as const;
 
 /** TPMA_SESSION. (Part 2, table 32) */

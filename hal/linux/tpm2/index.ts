@@ -16,15 +16,18 @@ export {
   shutdown,
   startup,
 } from "./chip.ts";
-export { ALG, FIRST_HANDLE, HANDLE, NV, OBJECT, PROPERTY } from "./constants.ts";
+export { ALG, FIRST_HANDLE, HANDLE, NV, OBJECT, PERSISTENT, PROPERTY } from "./constants.ts";
 export { nvDefineSpace, nvIncrement, nvRead, nvReadPublic, nvUndefineSpace, nvWrite } from "./nv.ts";
 export {
   activateCredential,
   ATTESTATION_TEMPLATE,
   create,
   createPrimary,
+  ENDORSEMENT_TEMPLATE,
   evictControl,
+  type KeyBlob,
   load,
+  type LoadedObject,
   loadExternal,
   p1363,
   permanent,
@@ -37,10 +40,11 @@ export {
   STORAGE_TEMPLATE,
   unseal,
 } from "./objects.ts";
+export { openTpmAt, useTpm, wayOf } from "./open.ts";
 export { pcrExtend, pcrRead } from "./pcr.ts";
-export { readTss2Pem, writeTss2Pem } from "./pem.ts";
-export { NO_PASSWORD } from "./session.ts";
+export { readTss2Pem, type Tss2Key, writeTss2Pem } from "./pem.ts";
+export { type Authorization, NO_PASSWORD, type TpmEntity, type TpmSession } from "./session.ts";
 export { policyAuthorize, policyGetDigest, policyPcr, policySecret, startSession, verifySignature } from "./sessions.ts";
-export { nameOf } from "./structures.ts";
+export { nameOf, type PublicArea } from "./structures.ts";
 export { Tpm } from "./tpm.ts";
 export { connectSimulator, openTpmDevice } from "./transport.ts";

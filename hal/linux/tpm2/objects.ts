@@ -39,6 +39,29 @@ export const STORAGE_TEMPLATE: PublicArea = {
   scheme: NONE,
 };
 
+/** PolicySecret of the endorsement hierarchy. (TCG EK Credential Profile 2.5, PolicyA, SHA-256) */
+const POLICY_A = Buffer.from("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa", "hex");
+
+/**
+ * The endorsement key of P-256, template L-2 of the TCG EK Credential Profile 2.5. Every TPM
+ * derives its own from the seed of the maker, which no clear of the TPM changes.
+ */
+export const ENDORSEMENT_TEMPLATE: PublicArea = {
+  ...ECC,
+  attributes:
+    OBJECT.fixedTpm |
+    OBJECT.fixedParent |
+    OBJECT.sensitiveDataOrigin |
+    OBJECT.adminWithPolicy |
+    OBJECT.restricted |
+    OBJECT.decrypt,
+  authPolicy: POLICY_A,
+  cipher: "aes128-cfb",
+  scheme: NONE,
+  x: new Uint8Array(P256_BYTES),
+  y: new Uint8Array(P256_BYTES),
+};
+
 /** A storage root of RSA 2048, as older owners have it at 0x81000001. */
 export const RSA_STORAGE_TEMPLATE: PublicArea = {
   type: "rsa",

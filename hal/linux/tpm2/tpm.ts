@@ -8,7 +8,7 @@ import { COMMAND, SESSION, TAG } from "./constants.ts";
 import { type Authorization, passwordCommand, readAuthResponse, type TpmEntity, type TpmSession } from "./session.ts";
 import { digestOf } from "./structures.ts";
 import { SESSION_HASH } from "./kdf.ts";
-import type { TpmTransport } from "./transport.ts";
+import type { OnHang, TpmTransport } from "./transport.ts";
 import { HEADER_BYTES } from "./transport.ts";
 import { join, sized, u16, u32, WireReader } from "./wire.ts";
 
@@ -38,6 +38,8 @@ export interface TpmOptions {
   readonly slowTimeoutMs?: number;
   /** How often a TPM that is busy is asked again; 14 times, within about 10 s, when left out. */
   readonly retriesMax?: number;
+  /** Of a device: see {@link openTpmDevice}. */
+  readonly onHang?: OnHang;
 }
 
 /** One user of an authorization area: who signs, with which secret, and with which attributes. */

@@ -26,13 +26,17 @@ export type SimulatorAddress = { readonly port: number; readonly host?: string }
 
 const CONNECT_MS_MAX = 60_000;
 
+/** Gets the end of a command that was left behind: until then a thread of the pool waits. */
+export type OnHang = (ended: Promise<void>) => void;
+
 /**
  * Opens /dev/tpmrm0. The kernel gives each opening its own slots and flushes them at its end.
+ * @param onHang is called when a command misses its deadline, since Node cannot end it.
  * @throws Fault `tpm.unreachable`.
  */
-export async function openTpmDevice(path = "/dev/tpmrm0"): Promise<TpmTransport> {
+export async function openTpmDevice(path = "/dev/tpmrm0", onHang: OnHang = () => undefined): Promise<TpmTransport> {
   try {
-    return new DeviceTransport(path, await open(path, "r+"));
+    return new DeviceTransport(path, await open(path, "r+"), onHang);
   } catch (error) {
     throw unreachableTpm(`open the TPM device "${path}"`, error);
   }
@@ -94,9 +98,11 @@ async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
 class DeviceTransport implements TpmTransport {
   readonly #path: string;
   readonly #file: FileHandle;
+  readonly #onHang: OnHang;
   #isUsable = true;
 
-  constructor(path: string, file: FileHandle) {
+  constructor(path: string, file: FileHandle, onHang: OnHang) {
+    this.#onHang = onHang;
     this.#path = path;
     this.#file = file;
   }
@@ -104,11 +110,17 @@ class DeviceTransport implements TpmTransport {
   async exchange(command: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     if (!this.#isUsable) throw new Fault("tpm.unreachable", `the TPM device "${this.#path}" failed before; open it again`);
     this.#isUsable = false;
+    const answer = this.#once(command);
     try {
-      const response = await within(timeoutMs, this.#once(command));
+      const response = await within(timeoutMs, answer);
       this.#isUsable = true;
       return response;
     } catch (error) {
+      const ended = answer.then(
+        () => undefined,
+        () => undefined,
+      );
+      if (error instanceof Fault && error.code === "tpm.timeout") this.#onHang(ended);
       throw asFault(error, "tpm.unreachable", `send a command to the TPM device "${this.#path}"`);
     }
   }

@@ -57,6 +57,7 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
   "audit.checkpoint": { oldSize: 1 },
   "audit.cosigned": { checkpoint: `sallyport/1/x\n1\n${"A".repeat(43)}=\n\n${"\u2014 a AAAA\n".repeat(600)}` },
   "status.read": {},
+  "tpm.read": {},
   "time.nonce": {},
   "time.set": { deviceId: "GW-4711", nonce: hex, time: "2027-01-01T00:00:00.000Z", signature: `${"A".repeat(86)}==` },
   "trust.refresh": { absent: paths },

@@ -69,6 +69,18 @@ test("the agent has no capability and only the devices TPM and console; the ward
   t.match(install, /^CapabilityBoundingSet=$/mu);
 });
 
+test("[ID-52] the warden has the TPM, also one that comes late, and its start waits for none", async (t) => {
+  const warden = settingsOf("sallyport-warden.service");
+  t.match(warden, /^DevicePolicy=closed$/mu);
+  t.same(
+    [...warden.matchAll(/^DeviceAllow=(.*)$/gmu)].map(([, what]) => what),
+    ["/dev/tpmrm0 rw", "char-tpm rw"],
+  );
+  t.notMatch(warden, /^(?:After|Wants|Requires|BindsTo)=.*tpm/mu);
+  const rules = readFileSync(`${PROJECT}build/units/usr/lib/udev/rules.d/60-sallyport.rules`, "utf8");
+  t.match(rules, /KERNEL=="tpmrm\[0-9\]\*", OWNER="root", GROUP="tss", MODE="0660"/u, "it opens it without CAP_DAC_OVERRIDE");
+});
+
 test("failed programs are started again, and the failure is reported on the console", async (t) => {
   for (const unit of ["sallyport-agent.service", "sallyport-warden.service"]) {
     t.match(settingsOf(unit), /^Restart=always$/mu);

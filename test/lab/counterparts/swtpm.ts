@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, Fault } from "../../../hal/fault.ts";
 import { runProgram } from "../../../hal/linux/process/index.ts";
-import { connectSimulator, Tpm } from "../../../hal/linux/tpm2/index.ts";
+import { openTpmAt, type Tpm } from "../../../hal/linux/tpm2/index.ts";
 import { HANG_MS } from "../runner/process.ts";
 
 export interface Swtpm {
@@ -67,7 +67,7 @@ export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
 
 /** Our own commands on it. It serves one connection at a time: close this one for the next. */
 export async function openTpm({ port }: Pick<Swtpm, "port">): Promise<Tpm> {
-  return new Tpm(await connectSimulator({ port }));
+  return await openTpmAt(`swtpm:port=${port}`);
 }
 
 async function start(directory: string, port: number, { prefix, isStarted = true }: SwtpmOptions): Promise<number> {

@@ -71,6 +71,7 @@ const WARDEN_ARGS: { readonly [V in WardenVerb]: WardenArgs<V> } = {
   "audit.checkpoint": { oldSize: 0, size: 1 },
   "audit.cosigned": { checkpoint: "c".repeat(8192) },
   "status.read": {},
+  "tpm.read": {},
   "time.nonce": {},
   "time.set": { deviceId: DEVICE_ID, nonce: NONCE, time: AT, signature: SIGNATURE },
   "trust.refresh": { absent: PATHS },

@@ -144,13 +144,14 @@ class Device implements ResetDevice {
     };
   }
 
-  async #release(): Promise<void> {
-    if (this.is.chipHangs) return await new Promise<void>(() => undefined);
-    await this.#act(() => {
+  async #release(): Promise<readonly string[]> {
+    if (this.is.chipHangs) return await new Promise(() => undefined);
+    return await this.#act(() => {
       this.did.releases += 1;
       const code = this.chipFaults.shift();
       if (code !== undefined) throw new Fault(code, "the chip says no");
       this.is.chip = "nobody";
+      return [];
     });
   }
 }

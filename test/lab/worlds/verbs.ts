@@ -18,6 +18,7 @@ export const VERBS: VerbHandlers = {
   "audit.checkpoint": unexpected("audit.checkpoint"),
   "audit.cosigned": unexpected("audit.cosigned"),
   "status.read": unexpected("status.read"),
+  "tpm.read": unexpected("tpm.read"),
   "time.nonce": async () => ({ nonce: NONCE }),
   "time.set": unexpected("time.set"),
   "trust.refresh": unexpected("trust.refresh"),

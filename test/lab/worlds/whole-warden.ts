@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { createDamageLog } from "../../../hal/damaged-files.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { AppendFiles, DurableFiles, NetworkFacts } from "../../../hal/ports.ts";
+import type { AppendFiles, DurableFiles, NetworkFacts, TpmChip } from "../../../hal/ports.ts";
 import { type AuditRecord, decodeAuditRecord, readSegment } from "../../../warden/audit/format/index.ts";
 import type { AuditLimits } from "../../../warden/audit/index.ts";
 import { wardenAnswerSchema } from "../../../warden/protocol/format.ts";
@@ -42,6 +42,8 @@ export interface WholeWarden {
   /** Lines of the journal. */
   readonly journal: string[];
   network: NetworkFacts;
+  /** The TPM of the board, if it has one. The warden takes it where nobody did. */
+  tpm: TpmChip | undefined;
   /** Starts the warden on `files`, as after a power-on. The one before must be stopped. */
   start(files: WardenFiles, audit?: Partial<AuditLimits>): Promise<RunningWarden>;
 }
@@ -112,6 +114,7 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     hub: { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") },
     dropped: new Map(),
     journal: [],
+    tpm: undefined,
     network: {
       links: [{ name: "eth0", usb: undefined, dhcp4: false, dhcp6: false }],
       routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
@@ -213,6 +216,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         uptimeMs: async () => clock.monotonicMs(),
         bootId: async () => BOOT_ID,
       },
+      tpm: world.tpm,
       say: (line) => void journal.push(line),
       damage: createDamageLog((fault) => void journal.push(`trouble: ${fault.code}: ${fault.message}`)),
     },
@@ -237,6 +241,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
         checks: ["agent"],
         trialMs: 60_000,
       },
+      tpmOwnership: "take",
       troubles: [],
     },
   );

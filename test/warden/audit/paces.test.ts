@@ -35,6 +35,7 @@ const TARGETS = "warden/targets/trail.ts";
 const LOCKDOWN = "warden/lockdown/trail.ts";
 const UPDATE = "warden/update/trail.ts";
 const WARDEN = "warden/warden.ts";
+const TPM = "warden/tpm/trail.ts";
 const LOG = "warden/audit/log.ts";
 const PENDING = "warden/audit/pending-events.ts";
 
@@ -86,10 +87,14 @@ const PACES = {
   "update.failed": begun,
   "system.rebooting": { by: "signed", in: "warden/update/reboot.ts", bound: /before === undefined/u },
   "reset.ordered": reset,
-  "reset.chip-released": { ...reset, bound: /RELEASE_TRIES_MAX/u },
+  "reset.chip-kept": { ...reset, bound: /RELEASE_TRIES_MAX/u },
   "reset.done": reset,
   "reset.failed": reset,
   "state.damaged": { by: "start", in: WARDEN, at: "hal/damaged-files.ts", bound: /REMEMBERED_MAX/u },
+  "tpm.owned": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.owner-changed": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.lockout": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
+  "tpm.released": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "config.loaded": start,
   "roster.accepted": { by: "signed", in: TARGETS, at: "warden/targets/targets.ts", bound: /rosterAccepted/u },
   "lockdown.enforced": { by: "network", in: LOCKDOWN, bound: /enforced = paced\(\)/u },

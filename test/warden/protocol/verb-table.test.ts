@@ -25,6 +25,7 @@ const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "audit.read": { from: 0, count: 1 },
   "audit.checkpoint": { oldSize: 0 },
   "status.read": {},
+  "tpm.read": {},
   "time.nonce": {},
   "lockdown.read": {},
   "lockdown.preview": { policy: POLICY },

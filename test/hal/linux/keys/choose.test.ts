@@ -4,8 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { chooseKeyStore, decideKeyStore, createFileKeyStore, type FoundKeyStores } from "../../../../hal/linux/keys/index.ts";
-import { createTpmKeyStore } from "../../../../hal/linux/tpm/index.ts";
+import {
+  chooseKeyStore,
+  createFileKeyStore,
+  createTpmKeyStore,
+  decideKeyStore,
+  type FoundKeyStores,
+} from "../../../../hal/linux/keys/index.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
@@ -76,7 +81,7 @@ test(
     t.equal((await chooseKeyStore({ wanted: "file", tpm, file })).key?.fingerprint, fingerprint);
     await chip.stop();
     for (const wanted of ["auto", "tpm", "file"] as const)
-      await t.rejects(chooseKeyStore({ wanted, tpm, file }), { code: "key.tpm-unavailable", message: /does not answer/ });
+      await t.rejects(chooseKeyStore({ wanted, tpm, file }), { code: "key.tpm-missing", message: /does not answer/ });
     t.same(await readdir(directory), ["device-key.tss2.pem"]);
   },
 );

@@ -12,13 +12,8 @@ import * as v from "valibot";
 import { Fault } from "../../../../hal/fault.ts";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { runProgram } from "../../../../hal/linux/process/index.ts";
-import {
-  activateTpmProvider,
-  isStartedWith,
-  isTpmProviderActive,
-  createTpmKeyStore,
-  type TpmProvider,
-} from "../../../../hal/linux/tpm/index.ts";
+import { activateTpmProvider, isStartedWith, isTpmProviderActive, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
+import { createTpmKeyStore } from "../../../../hal/linux/keys/index.ts";
 import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { issue, makeAuthority, openssl } from "../../../lab/counterparts/pki.ts";

@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
-import { isNewEnough, createTpmKeyStore, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
+import { createTpmKeyStore } from "../../../../hal/linux/keys/index.ts";
+import { isNewEnough, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
 import type { KeyStore } from "../../../../hal/ports.ts";
+import { fillSlots, lockOut, setPassword } from "../../../lab/counterparts/tpm-troubles.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 
@@ -40,36 +42,34 @@ test(
   },
 );
 
-test("no provider: the reason says what to install", async (t) => {
-  const store = await storeOn(t, { module: "/nowhere/tpm2.so", tcti: "swtpm:port=9" });
+test("a way to the TPM that is not known: the reason names those that are", async (t) => {
+  for (const tcti of ["tabrmd:", "mssim:host=127.0.0.1,port=2321", "device:tpm0", "swtpm:port=0", "swtpm:prot=1"])
+    t.match(await (await storeOn(t, { ...installed, tcti })).unavailable(), /write device:\/dev\/tpmrm0 or swtpm:host=/, tcti);
+});
+
+test("OpenSSL's provider is missing, no library, too old, or has no openssl: the reason says which", { skip }, async (t) => {
+  const chip = await startSwtpm();
+  t.teardown(chip.stop);
+  const directory = await scratch(t);
+  const [module, old] = [join(directory, "tpm2.so"), join(directory, "openssl")];
+  await writeFile(module, "not a library");
+  await writeFile(old, '#!/bin/sh\nprintf "Providers:\\n  tpm2\\n    name: TPM 2.0 Provider\\n    version: 1.1.1\\n"\n');
+  await chmod(old, 0o755);
+  const reason = async (provider: { readonly module?: string }, openssl?: string): Promise<string | undefined> =>
+    (
+      await storeOn(t, { ...installed, ...provider, tcti: chip.tcti }, { ...(openssl !== undefined && { openssl }) })
+    ).unavailable();
   t.match(
-    await store.unavailable(),
+    await reason({ module: "/nowhere/tpm2.so" }),
     /^OpenSSL's tpm2 provider is not at "\/nowhere\/tpm2\.so" \(ENOENT\); install tpm2-openssl 1\.2\.0/,
   );
-});
-
-test("a file that is not a provider: the reason is the loader's", { skip }, async (t) => {
-  const module = join(await scratch(t), "tpm2.so");
-  await writeFile(module, "not a library");
   t.match(
-    await (await storeOn(t, { module, tcti: "swtpm:port=9" })).unavailable(),
+    await reason({ module }),
     /^OpenSSL's tpm2 provider cannot be loaded: .*could not load the shared library.*(invalid ELF header|file too short)/,
   );
-});
-
-test("no openssl: the reason says so", { skip }, async (t) => {
-  const store = await storeOn(t, { ...installed, tcti: "swtpm:port=9" }, { openssl: "openssl-of-another-machine" });
-  t.match(await store.unavailable(), /run "openssl-of-another-machine": it is in none of/);
-});
-
-test("a provider too old for TLS is refused by its version", { skip }, async (t) => {
-  const openssl = join(await scratch(t), "openssl");
-  await writeFile(openssl, '#!/bin/sh\nprintf "Providers:\\n  tpm2\\n    name: TPM 2.0 Provider\\n    version: 1.1.1\\n"\n');
-  await chmod(openssl, 0o755);
-  t.match(
-    await (await storeOn(t, { ...installed, tcti: "swtpm:port=9" }, { openssl })).unavailable(),
-    /version "1\.1\.1", too old to do TLS; install tpm2-openssl 1\.2\.0/,
-  );
+  t.match(await reason({}, "openssl-of-another-machine"), /run "openssl-of-another-machine": it is in none of/);
+  t.match(await reason({}, old), /version "1\.1\.1", too old to do TLS; install tpm2-openssl 1\.2\.0/);
+  t.equal(await reason({}), undefined, "a TPM that answers, with this provider, is usable");
 });
 
 test("a TPM that is switched off does not answer; create gives the reason and makes nothing", { skip }, async (t) => {
@@ -90,10 +90,19 @@ test("a TPM that hangs is given up after the time limit", { skip }, async (t) =>
   t.match(await store.unavailable(), /does not answer in time/);
 });
 
-test("a TPM that answers is available", { skip }, async (t) => {
+test("[ID-48] passwords, full slots and a lockout: the reason says what is in the way", { skip }, async (t) => {
   const chip = await startSwtpm();
   t.teardown(chip.stop);
-  t.equal(await (await storeOn(t, { ...installed, tcti: chip.tcti })).unavailable(), undefined);
+  const store = await storeOn(t, { ...installed, tcti: chip.tcti });
+  await lockOut(chip);
+  t.equal(await store.unavailable(), undefined, "a key of ours is made and used in a lockout");
+  await fillSlots(chip);
+  t.match(await store.unavailable(), /takes no key now, because other programs fill its slots; the key is not lost/);
+  await chip.cut();
+  const again = await startSwtpm({ directory: chip.directory, port: chip.port });
+  t.teardown(again.stop);
+  await setPassword(again, "owner", "theirs");
+  t.match(await store.unavailable(), /^the owner hierarchy has a password, which this device does not know; have whoever owns/);
 });
 
 test("versions: 1.2.0 and later", async (t) => {

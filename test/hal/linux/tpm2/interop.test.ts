@@ -34,10 +34,10 @@ import {
 } from "../../../../hal/linux/tpm2/index.ts";
 import { readSizedPublic, writeSignature, writeSizedPublic } from "../../../../hal/linux/tpm2/structures.ts";
 import { sized, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
-import { createTpmCommands } from "../../../../hal/linux/tpm/openssl.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
+import { providerCommands } from "../../../lab/counterparts/tpm2-provider.ts";
 import { openTpm2Tools } from "../../../lab/counterparts/tpm2-tools.ts";
-import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
+import { needs } from "../../../lab/runner/needs.ts";
 
 const withTools = needs("swtpm", "tpm2-tools");
 const withProvider = needs("swtpm", "tpm2-provider", "openssl");
@@ -211,7 +211,7 @@ for (const [what, parent] of [
       const blob = await create(tpm, await readPublicOf(tpm, ROOT), SIGNING_TEMPLATE);
       return writeTss2Pem({ ...blob, parent, hasNoPassword: true });
     })();
-    const openssl = createTpmCommands({ module: "", ...tpm2Provider(), tcti: chip.tcti }, "openssl");
+    const openssl = providerCommands(chip);
     const publicKey = publicKeyObject(readTss2Pem(pem).area);
     t.equal(await openssl.publicKey(pem), publicKey.export({ type: "spki", format: "pem" }));
     t.ok(verify("sha256", WORDS, publicKey, await openssl.sign(pem, WORDS)));
@@ -220,7 +220,7 @@ for (const [what, parent] of [
 test("we load a key that OpenSSL's tpm2 provider made, and keep what its PEM says", { skip: withProvider }, async (t) => {
   const chip = await startSwtpm();
   t.teardown(chip.stop);
-  const pem = await createTpmCommands({ module: "", ...tpm2Provider(), tcti: chip.tcti }, "openssl").generate();
+  const pem = await providerCommands(chip).generate();
   const theirs = readTss2Pem(pem);
   t.match(theirs, { parent: HANDLE.owner, hasNoPassword: true, area: { type: "ecc", attributes: 0x6_0072 } });
   // Byte by byte it differs: the provider writes TRUE as 01, which DER does not allow.

@@ -1,0 +1,1 @@
+export { linuxTpmChip } from "./owner.ts";

@@ -1,0 +1,104 @@
+// The TPM as the stores of keys use it: opened for one piece of work, and its faults in words. The
+// stores stand side by side on one chip. [ID-45] [ID-47]
+import { Fault } from "../../fault.ts";
+import type { Chip } from "../../format/identity.ts";
+import { type Tpm, useTpm } from "../tpm2/index.ts";
+import { strangerTo } from "./chip-names.ts";
+import type { WantedParent } from "./parent.ts";
+import { isAbsent, reasonFor } from "./reasons.ts";
+
+/**
+ * Bounds of one command. A slow chip takes a second or two to derive a primary key of P-256, which
+ * is the longest that a key store asks for; a hung one never ends.
+ */
+const TIMEOUT_MS = 30_000;
+const SLOW_TIMEOUT_MS = 60_000;
+
+export interface KeyChipOptions {
+  /** The way to the TPM, as openTpmAt reads it. */
+  readonly tcti: string;
+  readonly parent?: WantedParent;
+  /** Bound of each command. */
+  readonly timeoutMs?: number;
+}
+
+const REFUSED = "the TPM answers and refuses it";
+
+export class KeyChip {
+  readonly parent: WantedParent;
+  readonly #tcti: string;
+  readonly #bounds: { readonly timeoutMs: number; readonly slowTimeoutMs: number };
+
+  constructor({ tcti, parent = "auto", timeoutMs }: KeyChipOptions) {
+    this.#tcti = tcti;
+    this.parent = parent;
+    this.#bounds = { timeoutMs: timeoutMs ?? TIMEOUT_MS, slowTimeoutMs: timeoutMs ?? SLOW_TIMEOUT_MS };
+  }
+
+  /** @throws what `work` throws, and Fault `tpm.*`. */
+  use<T>(work: (tpm: Tpm) => Promise<T>): Promise<T> {
+    return useTpm(this.#tcti, work, this.#bounds);
+  }
+
+  /** Whether a key can be made, asked by making one. @returns why not, for an operator. */
+  async whyNot(make: (tpm: Tpm) => Promise<unknown>): Promise<string | undefined> {
+    try {
+      await this.use(make);
+      return undefined;
+    } catch (error) {
+      return this.reason(error);
+    }
+  }
+
+  /** @throws `error` itself when it is not the TPM's. */
+  reason(error: unknown): string {
+    if (!(error instanceof Fault) || !error.code.startsWith("tpm.")) throw error;
+    return reasonFor(error, this.#tcti);
+  }
+
+  /**
+   * What a fault of the TPM means for a key that exists.
+   * @param action with its object: `load the device key "..."`.
+   * @param born the chip that the key was born in, as the birth record has it.
+   */
+  async faultOf(action: string, error: unknown, born: Chip | undefined): Promise<unknown> {
+    if (!(error instanceof Fault) || !error.code.startsWith("tpm.")) return error;
+    const fault = await this.#judged(error, born);
+    return new Fault(fault.code, `${action}: ${fault.message}`, { cause: error });
+  }
+
+  /**
+   * Why this TPM cannot have the key of a device that was born in `born`: there is none, it is
+   * another or was cleared, or it does not say.
+   * @returns undefined when it is that TPM.
+   */
+  async stranger(born: Chip | undefined): Promise<Fault | undefined> {
+    try {
+      return await this.use(async (tpm) => (born === undefined ? undefined : await strangerTo(born, tpm, this.#handles())));
+    } catch (error) {
+      if (!(error instanceof Fault) || !error.code.startsWith("tpm.")) throw error;
+      return this.#passing(error);
+    }
+  }
+
+  async #judged(error: Fault, born: Chip | undefined): Promise<Fault> {
+    if (error.code !== "tpm.not-ours") return this.#passing(error);
+    const stranger = born === undefined ? undefined : await this.stranger(born);
+    if (stranger !== undefined) return stranger;
+    const why =
+      born === undefined
+        ? "it was cleared, or this is another TPM, or the file is damaged; put back what belongs to this device"
+        : "it is the TPM that the device was born with, so the file is damaged; put the device's own file back";
+    return new Fault("key.mismatch", `${REFUSED}: ${why}`);
+  }
+
+  /** Of a TPM that does not answer, or not now. */
+  #passing(error: Fault): Fault {
+    const reason = reasonFor(error, this.#tcti);
+    return isAbsent(error) ? new Fault("key.tpm-missing", `TPM missing: ${reason}`) : new Fault("key.tpm-unavailable", reason);
+  }
+
+  #handles(): readonly number[] {
+    return typeof this.parent === "number" ? [this.parent] : [];
+  }
+}

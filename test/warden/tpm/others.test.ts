@@ -1,0 +1,232 @@
+// A TPM that other programs, the firmware or another board had in their hands.
+import { test } from "tap";
+import {
+  createPrimary,
+  evictControl,
+  HANDLE,
+  hierarchyChangeAuth,
+  NV,
+  nvDefineSpace,
+  ownership,
+  readPublicOf,
+  RSA_STORAGE_TEMPLATE,
+  STORAGE_TEMPLATE,
+} from "../../../hal/linux/tpm2/index.ts";
+import { LOOK_MS } from "../../../warden/tpm/limits.ts";
+import { openTpm, startSwtpm } from "../../lab/counterparts/swtpm.ts";
+import { openTpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";
+import { needs } from "../../lab/runner/needs.ts";
+import { ownedChip } from "../../lab/worlds/owned-chip.ts";
+
+const skip = needs("swtpm", "tpm2-tools");
+const ROOT = 0x8100_0001;
+
+test(
+  "[ID-52] a key of another kind at 0x81000001, or an index in the place of ours, leaves the chip alone",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    {
+      await using tpm = await openTpm(world.swtpm());
+      await using rsa = await createPrimary(tpm, HANDLE.owner, RSA_STORAGE_TEMPLATE);
+      await evictControl(tpm, rsa, ROOT);
+    }
+    const left = await world.start();
+    t.match(left.details(), { ownership: "others", why: /the key at 0x81000001 is no storage root of P-256/u });
+    await left.stop();
+    const other = await ownedChip(t);
+    {
+      await using tpm = await openTpm(other.swtpm());
+      const attributes = NV.ownerRead | NV.ownerWrite;
+      await nvDefineSpace(tpm, { index: 0x0180_5a11, attributes, authPolicy: new Uint8Array(), bytes: 8 });
+    }
+    t.match((await other.start()).details(), { ownership: "others", why: /NV index 0x1805a11/u });
+    for (const { files } of [world, other]) t.same([...files.contents.keys()], []);
+  },
+);
+
+test(
+  "[ID-51] a storage key of P-256 that was there is used, unless the device's key lies under the standard one",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    await using tools = await openTpm2Tools(world.swtpm());
+    const attributes = "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda";
+    await tools.write(
+      "unique",
+      Buffer.concat([Buffer.from([32, 0]), Buffer.alloc(32, 7), Buffer.from([32, 0]), Buffer.alloc(32, 7)]),
+    );
+    await tools.run(
+      "createprimary",
+      "-Q",
+      "-C",
+      "o",
+      "-G",
+      "ecc256:null:aes128cfb",
+      "-a",
+      attributes,
+      "-u",
+      "./unique",
+      "-c",
+      "./primary",
+    );
+    await tools.run("evictcontrol", "-Q", "-C", "o", "-c", "./primary", "0x81000001");
+    await tools.run("flushcontext", "-t");
+    {
+      const born = await world.start({ keyUnder: "unknown" });
+      t.match(born.details(), {
+        ownership: "others",
+        storageKey: "beside",
+        why: /not the one that this device's key lies under/u,
+      });
+      await born.stop();
+      await using tpm = await openTpm(world.swtpm());
+      await using primary = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
+      t.ok(primary.name, "no password is in the way of the device's key");
+    }
+    world.files.contents.clear();
+    const owned = await world.start();
+    t.match(owned.details(), { ownership: "ours", storageKey: "other" });
+    t.same(await owned.release(), []);
+    await using tpm = await openTpm(world.swtpm());
+    t.ok(await readPublicOf(tpm, ROOT), "what was there stays there");
+  },
+);
+
+test(
+  "[ID-52] a chip that the firmware cleared is taken anew with other passwords, and the record is kept aside",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    const owned = await world.start();
+    const before = owned.state();
+    const passwords = await owned.passwords();
+    await owned.noteEscrow(`sha256:${"0".repeat(64)}`);
+    t.equal(owned.state().escrowed, true);
+    await owned.stop();
+    await using tools = await openTpm2Tools(world.swtpm());
+    await tools.run("clearcontrol", "-Q", "-C", "p", "c");
+    await tools.run("clear", "-Q", "-c", "p");
+    await world.cycle();
+    const again = await world.start();
+    t.match(again.state(), { ownership: "ours", clear: "forbidden", escrowed: false, endorsement: before.endorsement });
+    t.not(again.state().storage, before.storage);
+    t.notMatch(await again.passwords(), passwords);
+    t.match(again.troubles(), [{ code: "tpm.cleared", message: /cleared from outside/u }]);
+    t.match(
+      world.records.map(({ event }) => event),
+      ["tpm.owned", "tpm.owner-changed", "tpm.owned"],
+    );
+    t.ok(world.files.contents.has("tpm-aside.json"));
+    await again.stop();
+    t.same((await world.start()).troubles(), [], "the next start has nothing to tell");
+  },
+);
+
+test(
+  "[ID-52] in another board the disk takes that board's chip, and back in its own it has its own again",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    const owned = await world.start();
+    const [state, passwords] = [owned.state(), await owned.passwords()];
+    await owned.stop();
+    const other = await startSwtpm();
+    t.teardown(other.stop);
+    const visitor = await world.start({ tcti: other.tcti });
+    t.match(visitor.state(), { ownership: "ours" });
+    t.match(visitor.troubles(), [{ code: "tpm.cleared" }]);
+    await visitor.stop();
+    const back = await world.start();
+    t.same(back.state(), state);
+    t.same(await back.passwords(), passwords);
+  },
+);
+
+test(
+  "[ID-52] without its record a chip that the warden took is somebody else's, in words that name both ways",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    await (await world.start()).stop();
+    const record = world.files.contents.get("tpm.json") ?? new Uint8Array();
+    world.files.contents.delete("tpm.json");
+    const lost = await world.start();
+    t.match(lost.details(), {
+      ownership: "others",
+      clear: "forbidden",
+      why: /owner, endorsement, lockout.*escrow.*clear from the firmware/u,
+    });
+    t.same(await lost.release(), [], "there is nothing to hand back with");
+    await lost.stop();
+    world.files.contents.set("tpm.json", record);
+    t.match((await world.start()).state(), { ownership: "ours" }, "put back from the escrow it is ours");
+  },
+);
+
+test("[STA-4] a damaged record is set aside and told, and the chip is not taken for another's silently", { skip }, async (t) => {
+  const world = await ownedChip(t);
+  await (await world.start()).stop();
+  const record = world.files.contents.get("tpm.json") ?? new Uint8Array();
+  for (const damage of [record.slice(0, 40), Buffer.from("{}"), new Uint8Array(), Buffer.from(record).fill("x", 3, 9)]) {
+    world.files.contents.set("tpm.json", damage);
+    const damaged = await world.start();
+    t.match(damaged.state(), { ownership: "others" });
+    t.match(
+      damaged.troubles().map(({ message }) => message),
+      [/TPM belongs to somebody else/u, /the record of the TPM's passwords.*set aside/u],
+    );
+    await damaged.stop();
+    t.same(world.files.contents.get("tpm.json"), damage, "it stays where it is");
+    const aside = Buffer.from(world.files.contents.get("tpm-aside.json") ?? []).toString();
+    t.ok(damage.byteLength === 0 || aside.includes(Buffer.from(damage).toString("base64")));
+  }
+  world.files.contents.set("tpm.json", record);
+  t.match((await world.start()).state(), { ownership: "ours" });
+});
+
+test("[STA-5] a newer program's record is used as far as it is known, and is not overwritten", { skip }, async (t) => {
+  const world = await ownedChip(t);
+  await (await world.start()).stop();
+  const text = Buffer.from(world.files.contents.get("tpm.json") ?? []).toString();
+  const newer = text.replace('"readable":1', '"later":{"than":"this"},"readable":2').replace('"v":1', '"v":2');
+  // canonical order: "later" comes before "lockout"
+  const sorted = JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(newer)).sort(([a], [b]) => (a < b ? -1 : 1))));
+  world.files.contents.set("tpm.json", Buffer.from(sorted));
+  const legible = await world.start();
+  t.match(legible.state(), { ownership: "ours" });
+  await legible.stop();
+  world.files.contents.set("tpm.json", Buffer.from('{"readable":2,"v":2}'));
+  const illegible = await world.start();
+  t.match(illegible.details(), { ownership: "unknown", why: /newer program/u });
+  await illegible.stop();
+  t.equal(Buffer.from(world.files.contents.get("tpm.json") ?? []).toString(), '{"readable":2,"v":2}');
+});
+
+test("[ID-52] a machine that leaves its chip takes none, and keeps one that it took", { skip }, async (t) => {
+  const world = await ownedChip(t);
+  const left = await world.start({ ownership: "leave" });
+  t.match(left.state(), { present: true, ownership: "nobody", clear: "possible" });
+  await left.stop();
+  await (await world.start()).stop();
+  t.match((await world.start({ ownership: "leave" })).state(), { ownership: "ours" });
+});
+
+test("[ID-52] a password that somebody removed is noticed without a restart, and set again", { skip }, async (t) => {
+  const world = await ownedChip(t);
+  const owned = await world.start();
+  const { owner = "" } = (await owned.passwords()) ?? {};
+  {
+    await using tpm = await openTpm(world.swtpm());
+    await hierarchyChangeAuth(tpm, HANDLE.owner, new Uint8Array(), { kind: "password", auth: Buffer.from(owner, "hex") });
+  }
+  const isSet = async (): Promise<boolean> => {
+    await using tpm = await openTpm(world.swtpm());
+    return (await ownership(tpm)).hasOwnerPassword;
+  };
+  t.equal(await isSet(), false);
+  await world.clock.advance(LOOK_MS);
+  await owned.passwords(); // it waits for the pass that the look began
+  t.equal(await isSet(), true, "it is set again");
+  t.match(owned.state(), { ownership: "ours" });
+});
