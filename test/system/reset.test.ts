@@ -1,5 +1,5 @@
-// A factory reset of an approved board with a TPM, with real processes: ordered at the hub, wiped by
-// the script at the boot, and approved again as a new device.
+// A factory reset of an approved board with a TPM, with real processes: ordered at the hub, wiped
+// by the script at the boot, and approved again as a new device.
 import { readdir } from "node:fs/promises";
 import { test } from "tap";
 import * as v from "valibot";

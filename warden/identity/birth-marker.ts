@@ -42,8 +42,9 @@ export async function recordBirth(
 
 /**
  * [ID-20] Whether a complete birth record existed once. Then an empty record file counts as
- * damaged, and no second identity is made. The marker survives the owner's reset: if the power
- * fails while the new birth record is written, the owner has to remove that file once more.
+ * damaged, and no second identity is made. The wipe of a reset removes the marker too [ID-59].
+ * Where somebody removed the birth record alone, by hand, and the power fails while the new one is
+ * written, that file has to be removed once more.
  * @throws Fault `file.*`.
  */
 export async function isBirthRecorded(state: DurableFiles): Promise<boolean> {
