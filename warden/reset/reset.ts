@@ -147,8 +147,9 @@ class ResetDriver {
       return (await this.#perform(effect)) ?? { kind: "done" };
     } catch (error) {
       const fault = asFault(error, "assert.broken", `wipe this device: ${effect.do}`);
+      if (this.#stopping.signal.aborted) return { kind: "failed", code: fault.code };
       this.#ports.report(fault);
-      if (effect.do === "release" && !this.#stopping.signal.aborted) await this.#ports.record(keptEntry(fault));
+      if (effect.do === "release") await this.#ports.record(keptEntry(fault));
       return { kind: "failed", code: fault.code };
     }
   }
