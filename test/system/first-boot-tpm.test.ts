@@ -1,5 +1,5 @@
 // First boot with a TPM, and boots without the TPM in which the key was made. [ID-4] [ID-6]
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
@@ -72,6 +72,9 @@ test(
     t.match(await rig.status(), { key: { protection: "tpm", fingerprint: key }, troubles: [] });
     const trail = await verifiedTrail(rig, ID, ["key.unavailable"]);
     t.equal(trail.filter(({ event }) => event === "key.created").length, 1);
+    const [owned, created] = ["tpm.owned", "key.created"].map((name) => trail.findIndex(({ event }) => event === name));
+    t.ok(owned !== undefined && created !== undefined && owned >= 0 && owned < created, "[ID-50] the warden took the TPM first");
+    t.equal((await stat(join(rig.board.wardenState, "tpm.json"))).mode & 0o777, 0o600);
     t.same(await keysAtHub(rig, ID), [key]);
     t.match(await birthOf(rig), { protection: "tpm", keyFingerprint: key });
   },

@@ -76,15 +76,18 @@ function others(why: string): ChipMove {
   return { do: "rest", ownership: "others", why: new Fault("tpm.owned-by-others", `the TPM belongs to somebody else: ${why}`) };
 }
 
-/** Whether this is another chip, or was cleared: a new seed gives another storage root. */
+/**
+ * A chip without any password that is another one, or was cleared: a new seed gives another storage
+ * root. While somebody's passwords are set, the record stays where it is.
+ */
 function whyNotTheChip({ step, storage, endorsement }: ChipRecord, view: ChipView): Fault | undefined {
+  if (passwordsSet(view).length > 0) return undefined;
   if (storage !== undefined && view.storage?.name !== storage) {
     const isOther = endorsement !== undefined && view.endorsement?.isFit === true && view.endorsement.name !== endorsement;
     const what = isOther ? "this is another TPM than the one whose passwords are known" : "the TPM was cleared from outside";
     return new Fault("tpm.cleared", `${what}: its storage root is not the one of before; keys that lay under it are gone`);
   }
-  if (step === "owned" && passwordsSet(view).length === 0)
-    return new Fault("tpm.cleared", "the passwords of the TPM were removed by somebody who knew them");
+  if (step === "owned") return new Fault("tpm.cleared", "the passwords of the TPM were removed by somebody who knew them");
   return undefined;
 }
 
@@ -93,10 +96,11 @@ function takeOrKeep(situation: Situation, record: ChipRecord): ChipMove {
   const wrong = wrongThing(view);
   return (
     proof(situation) ??
+    strangersPassword(situation, record) ??
     lockoutProof(situation, record) ??
     (wrong === undefined ? undefined : others(wrong)) ??
     keyInTheWay(record) ??
-    keys(record) ??
+    keys(view, record) ??
     counter(situation, record) ??
     limits(situation, record) ??
     passwords(view, record) ??
@@ -115,6 +119,17 @@ function proof({ view, proofs }: Situation): ChipMove | undefined {
 }
 
 /**
+ * On a chip that was cleared or swapped a password is another's, also the lockout's, which is not
+ * tried to find that out.
+ */
+function strangersPassword({ view, proofs }: Situation, { storage }: ChipRecord): ChipMove | undefined {
+  const isProven = proofs.owner === true || proofs.endorsement === true;
+  const isSameChip = storage === undefined || storage === view.storage?.name;
+  if (isProven || isSameChip || passwordsSet(view).length === 0) return undefined;
+  return others(`it was cleared or is another one, and its ${passwordsSet(view).join(", ")} password is not this device's`);
+}
+
+/**
  * [ID-50] A wrong lockout password locks the lockout hierarchy. So it is tried only where the power
  * may have failed while it was being set, after the passwords before it were proven, and never
  * again when it was wrong.
@@ -129,8 +144,8 @@ function lockoutProof({ view, proofs }: Situation, { lockout }: ChipRecord): Chi
   return others("another program set the lockout password while this device took the TPM; clear it in the firmware's set-up");
 }
 
-function keys({ storage, endorsement }: ChipRecord): ChipMove | undefined {
-  if (storage === undefined) return { do: "keep-storage-root" };
+function keys(view: ChipView, { storage, endorsement }: ChipRecord): ChipMove | undefined {
+  if (storage === undefined || view.storage === undefined) return { do: "keep-storage-root" };
   return endorsement === undefined ? { do: "keep-endorsement-key" } : undefined;
 }
 

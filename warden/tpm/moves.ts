@@ -157,11 +157,15 @@ async function firstRecord(chip: TpmChip, view: ChipView): Promise<ChipRecord> {
 }
 
 /**
- * A record that was set aside and fits the chip: it, or its disk, was in another device for a
- * while.
+ * Takes up a record that was set aside where it fits the chip and the present one does not: the
+ * chip, or the disk, was in another device for a while.
  */
-export async function recordOfBefore(files: DurableFiles, view: ChipView): Promise<ChipRecord | undefined> {
+export async function takeUpFormer(files: DurableFiles, pass: Pass, view: ChipView): Promise<void> {
   const name = view.storage?.name;
-  if (name === undefined || !(view.passwords.owner || view.passwords.endorsement)) return undefined;
-  return (await readAside(files)).find(({ storage }) => storage === name);
+  const hasOwner = view.passwords.owner || view.passwords.endorsement;
+  if (name === undefined || !hasOwner || pass.record?.storage === name) return;
+  const former = (await readAside(files)).find(({ storage }) => storage === name);
+  if (former === undefined) return;
+  if (pass.record !== undefined) await setRecordAside(files, recordBytes(pass.record));
+  await note(files, pass, former);
 }

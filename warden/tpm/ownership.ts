@@ -10,7 +10,7 @@ import type { AuditEntry } from "../audit/format/index.ts";
 import { decide, remainsOf } from "./decide.ts";
 import { TPM_REASON_CHARACTERS_MAX, type TpmDetails, type TpmOwnership, type TpmState } from "./format.ts";
 import { LOOK_MS, MOVES_MAX, RETRY_MS_MAX, RETRY_MS_MIN, SETTLE_MS, STOP_MS } from "./limits.ts";
-import { authsOf, type KeyUnder, makeMove, type Pass, recordOfBefore } from "./moves.ts";
+import { authsOf, type KeyUnder, makeMove, type Pass, takeUpFormer } from "./moves.ts";
 import { type ChipPasswords, type ChipRecord, readChipRecord, setRecordAside, writeChipRecord } from "./record.ts";
 import { createTpmTrail, type TpmTrail } from "./trail.ts";
 
@@ -152,8 +152,7 @@ class Ownership implements ChipOwnership {
     for (let n = 0; n < MOVES_MAX; n++) {
       const view = await chip.look();
       await this.#notice(view);
-      if (pass.record === undefined && (pass.record = await recordOfBefore(files, view)) !== undefined)
-        await writeChipRecord(files, pass.record);
+      if (n === 0) await takeUpFormer(files, pass, view);
       const move = decide({ view, record: pass.record, proofs: pass.proofs, made: pass.made, wants });
       if (move.do === "rest") return await this.#settle(pass, view, move);
       if (move.do === "set-aside") await this.#change(move.why);

@@ -14,6 +14,8 @@ export interface TpmRelay {
   readonly changes: readonly number[];
   /** Codes of all commands. */
   readonly commands: readonly number[];
+  /** Every byte that went over the bus, both ways, in hex. */
+  readonly heard: string;
   /**
    * @param n the changing command at which `cut` runs, counted from 1; undefined for none.
    * @param when whether the TPM gets that command. Its answer comes back in no case.
@@ -24,7 +26,11 @@ export interface TpmRelay {
 /** @param port of the TPM, which may come back at another one. */
 export async function tpmRelay(t: TestContext, port: () => number, cut: () => Promise<void>): Promise<TpmRelay> {
   const sockets = new Set<Socket>();
-  const seen: { changes: readonly number[]; commands: readonly number[] } = { changes: [], commands: [] };
+  const seen: { changes: readonly number[]; commands: readonly number[]; heard: string } = {
+    changes: [],
+    commands: [],
+    heard: "",
+  };
   let at: { readonly n: number; readonly when: "before" | "after" } | undefined;
 
   const serve = (client: Socket): void => {
@@ -40,6 +46,7 @@ export async function tpmRelay(t: TestContext, port: () => number, cut: () => Pr
     client.on("data", (command: Buffer) => {
       assert(command.length >= HEADER_BYTES && command.readUInt32BE(2) === command.length, "a command comes in one piece");
       const code = command.readUInt32BE(6);
+      seen.heard += command.toString("hex");
       seen.commands = [...seen.commands, code];
       if (CHANGING.includes(code)) seen.changes = [...seen.changes, code];
       isLast = at !== undefined && CHANGING.includes(code) && seen.changes.length === at.n;
@@ -47,6 +54,7 @@ export async function tpmRelay(t: TestContext, port: () => number, cut: () => Pr
       else chip.write(command);
     });
     chip.on("data", (answer: Buffer) => {
+      seen.heard += answer.toString("hex");
       if (isLast) void cut().then(end, end);
       else client.write(answer);
     });
@@ -68,9 +76,12 @@ export async function tpmRelay(t: TestContext, port: () => number, cut: () => Pr
     get commands() {
       return seen.commands;
     },
+    get heard() {
+      return seen.heard;
+    },
     cutAt: (n, when = "before") => {
       at = n === undefined ? undefined : { n, when };
-      Object.assign(seen, { changes: [], commands: [] });
+      Object.assign(seen, { changes: [], commands: [], heard: "" });
     },
   };
 }

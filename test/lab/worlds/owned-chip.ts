@@ -2,7 +2,7 @@
 // that a test moves.
 import type { Fault } from "../../../hal/fault.ts";
 import { linuxTpmChip } from "../../../hal/linux/chip/index.ts";
-import type { TpmChip } from "../../../hal/ports.ts";
+import type { DurableFiles, TpmChip } from "../../../hal/ports.ts";
 import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { type ChipOwnership, openChipOwnership } from "../../../warden/tpm/index.ts";
 import { startSwtpm, type Swtpm } from "../counterparts/swtpm.ts";
@@ -26,6 +26,7 @@ export interface OwnedChip {
     readonly ownership?: "take" | "leave";
     readonly tcti?: string;
     readonly keyUnder?: string;
+    readonly files?: DurableFiles;
   }) => Promise<ChipOwnership>;
 }
 
@@ -46,10 +47,16 @@ export async function ownedChip(t: TestContext): Promise<OwnedChip> {
       await swtpm.cut();
       swtpm = await startSwtpm({ directory });
     },
-    start: async ({ chip = (real: TpmChip) => real, ownership = "take", tcti = swtpm.tcti, keyUnder } = {}) => {
+    start: async ({
+      chip = (real: TpmChip) => real,
+      ownership = "take",
+      tcti = swtpm.tcti,
+      keyUnder,
+      files: kept = files,
+    } = {}) => {
       const opened = await openChipOwnership({
         chip: chip(linuxTpmChip({ tcti })),
-        files,
+        files: kept,
         clock,
         ownership,
         keyUnder,

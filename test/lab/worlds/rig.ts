@@ -33,7 +33,7 @@ export interface RigOptions {
   readonly hubServer?: string;
   /**
    * The board's TPM, as tpm2-tss names it. The provider is installed, and the key may be in the
-   * TPM.
+   * TPM, which the warden takes.
    */
   readonly tpm?: string | undefined;
   /** Members that replace those of the agent's configuration. */
@@ -306,6 +306,7 @@ class ProcessRig implements Rig {
       trustRoot: join(board.etc, "root.json"),
       basePolicy: join(board.etc, "policy.json"),
       handover: this.#handover,
+      ...(this.#options.tpm !== undefined && { tpm: { tcti: this.#options.tpm, ownership: "take" } }),
       ...wardenConfig,
       lockdown: {
         firewall: this.namespace === undefined ? "none" : "nft",

@@ -12,6 +12,7 @@ import {
   handlesFrom,
   hierarchyChangeAuth,
   load,
+  lockoutState,
   NO_PASSWORD,
   nvIncrement,
   nvReadPublic,
@@ -28,6 +29,7 @@ import {
 import { LOOK_MS } from "../../../warden/tpm/limits.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";
+import { tpmRelay } from "../../lab/counterparts/tpm-relay.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { ownedChip } from "../../lab/worlds/owned-chip.ts";
 
@@ -69,6 +71,7 @@ test(
       for (const auth of [NO_PASSWORD, GUESS]) {
         for (const [what, attempt] of Object.entries(ATTEMPTS))
           await t.rejects(attempt(tpm, auth), { code: "tpm.auth-failed" }, what);
+        t.equal((await lockoutState(tpm)).failures, 0, "no try of these counts towards a lockout");
         for (const [what, attempt] of Object.entries(LOCKOUT_ATTEMPTS))
           await t.rejects(attempt(tpm, auth), { code: /^tpm\.(?:auth-failed|locked-out)$/u }, what);
       }
@@ -128,5 +131,27 @@ test(
     await owned.passwords();
     t.equal(world.records.length, length, "it is told once");
     t.same(await owned.release(), [], "nor does it keep the warden from its own");
+  },
+);
+
+test(
+  "[ID-51] who listens between processor and chip hears no password, from taking it to handing it back",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    const relay = await tpmRelay(
+      t,
+      () => world.swtpm().port,
+      () => world.swtpm().cut(),
+    );
+    const taking = await world.start({ tcti: relay.tcti });
+    const passwords = Object.values((await taking.passwords()) ?? {});
+    t.equal(new Set(passwords).size, 4);
+    await taking.stop();
+    const keeping = await world.start({ tcti: relay.tcti });
+    await keeping.release();
+    for (const password of passwords) t.notOk(relay.heard.includes(password));
+    const random = /0000017b0020.*?80010000002c000000000020([0-9a-f]{64})/u.exec(relay.heard)?.[1];
+    t.ok(random, "the relay hears what is in clear: the chip's random numbers");
   },
 );

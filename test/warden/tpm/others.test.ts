@@ -1,5 +1,8 @@
 // A TPM that other programs, the firmware or another board had in their hands.
+import { chmod, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "tap";
+import { linuxFiles } from "../../../hal/linux/index.ts";
 import {
   createPrimary,
   evictControl,
@@ -13,9 +16,11 @@ import {
   STORAGE_TEMPLATE,
 } from "../../../hal/linux/tpm2/index.ts";
 import { LOOK_MS } from "../../../warden/tpm/limits.ts";
+import { readAside } from "../../../warden/tpm/record.ts";
 import { openTpm, startSwtpm } from "../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";
 import { needs } from "../../lab/runner/needs.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { ownedChip } from "../../lab/worlds/owned-chip.ts";
 
 const skip = needs("swtpm", "tpm2-tools");
@@ -140,6 +145,11 @@ test(
     const back = await world.start();
     t.same(back.state(), state);
     t.same(await back.passwords(), passwords);
+    await back.stop();
+    const visited = await world.start({ tcti: other.tcti });
+    t.match(visited.state(), { ownership: "ours" }, "and the other board's in that board");
+    await visited.stop();
+    t.match((await world.start()).state(), state);
   },
 );
 
@@ -229,4 +239,69 @@ test("[ID-52] a password that somebody removed is noticed without a restart, and
   await owned.passwords(); // it waits for the pass that the look began
   t.equal(await isSet(), true, "it is set again");
   t.match(owned.state(), { ownership: "ours" });
+});
+
+test(
+  "[STA-30] a record that others may read is not used, nor replaced, and the message has the command that mends it",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    const directory = await temporaryDirectory(t);
+    const files = await linuxFiles(directory);
+    await (await world.start({ files })).stop();
+    const path = join(directory, "tpm.json");
+    t.equal((await stat(path)).mode & 0o777, 0o600);
+    const before = await readFile(path, "utf8");
+    await chmod(path, 0o640);
+    const readable = await world.start({ files });
+    t.match(readable.details(), { ownership: "unknown", why: /chmod 600/u });
+    t.match(readable.troubles(), [{ code: "file.untrusted-owner" }]);
+    await readable.stop();
+    t.equal(await readFile(path, "utf8"), before);
+    await chmod(path, 0o600);
+    t.match((await world.start({ files })).state(), { ownership: "ours" });
+  },
+);
+
+test(
+  "[ID-52] the newest four records of former chips are kept, and a damaged file of them counts as none",
+  { skip },
+  async (t) => {
+    const world = await ownedChip(t);
+    const asides = async (): Promise<readonly (string | undefined)[]> =>
+      (await readAside(world.files)).map(({ storage }) => storage);
+    const roots: (string | undefined)[] = [];
+    await using tools = await openTpm2Tools(world.swtpm());
+    for (let n = 0; n < 6; n++) {
+      const owned = await world.start();
+      roots.unshift(owned.state().storage);
+      await owned.stop();
+      await tools.run("clearcontrol", "-Q", "-C", "p", "c");
+      await tools.run("clear", "-Q", "-c", "p");
+    }
+    t.same(await asides(), roots.slice(1, 5));
+    world.files.contents.set("tpm-aside.json", Buffer.from("damaged"));
+    const owned = await world.start();
+    t.match(owned.state(), { ownership: "ours" });
+    t.same(await asides(), roots.slice(0, 1));
+  },
+);
+
+test("[ID-50] [ID-52] on a chip that was cleared a lockout password is another's, and is not tried", { skip }, async (t) => {
+  const world = await ownedChip(t);
+  await (await world.start()).stop();
+  const record = world.files.contents.get("tpm.json");
+  await using tools = await openTpm2Tools(world.swtpm());
+  await tools.run("clearcontrol", "-Q", "-C", "p", "c");
+  await tools.run("clear", "-Q", "-c", "p");
+  await tools.run("changeauth", "-Q", "-c", "lockout", "theirs");
+  const left = await world.start();
+  t.match(left.details(), {
+    ownership: "others",
+    why: /cleared or is another one, and its lockout password is not this device's/u,
+  });
+  t.same(world.files.contents.get("tpm.json"), record, "the record stays");
+  await left.stop();
+  await tools.run("clear", "-Q", "-c", "l", "theirs");
+  t.match((await world.start()).state(), { ownership: "ours" }, "cleared by its owner it is taken");
 });
