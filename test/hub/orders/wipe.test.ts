@@ -129,6 +129,7 @@ test("[ID-57] only the owner's role gives the order; the console offers it after
     words.map(({ words: typed }) => typed),
     ["wipe plan", "wipe"],
   );
+  t.match(resultText({ kind: "order", operation: "system.wipe" }, { wiping: true }), /restarts to be wiped/u);
   for (const command of words) {
     t.notOk(mayUse(command, undefined), "not before a login");
     t.ok(mayUse(command, ["owner"]));
