@@ -66,7 +66,7 @@ interface Machine {
 }
 
 /** Those that change what is on the disk. */
-const COMMANDS = ["dd", "fstrim", "mv", "rm", "sync"];
+const COMMANDS = ["dd", "find", "fstrim", "mv", "rm", "sync"];
 
 /**
  * A device before its wipe. `FAIL` names a command that fails; with `OWN` the data lie in a file
