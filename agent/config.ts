@@ -2,6 +2,7 @@
 // unknown keys are refused.
 import * as v from "valibot";
 import { parseConfigFile } from "../hal/format/config.ts";
+import { PROTECTIONS } from "../hal/format/identity.ts";
 import { type HubAnchors, hostSchema, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema, portSchema } from "../ota/format/anchors.ts";
 
 export const CONFIG_BYTES_MAX = 65_536;
@@ -10,6 +11,16 @@ const DAY_S = 86_400;
 
 const absolutePath = v.pipe(v.string(), v.maxLength(255), v.regex(/^\/[^\0]*$/u, "expected an absolute path"));
 const seconds = (min: number, max: number) => v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
+/** A persistent handle of owner or platform. (TPM 2.0 Part 2, table 29) */
+const handleSchema = v.pipe(
+  v.string(),
+  v.regex(/^0x81[0-9a-fA-F]{6}$/u, "expected auto, owner, endorsement or a persistent handle such as 0x81000001"),
+  v.transform(Number),
+);
+const parentSchema = v.union(
+  [v.picklist(["auto", "owner", "endorsement"]), handleSchema],
+  "expected auto, owner, endorsement or a persistent handle such as 0x81000001",
+);
 const endpoint = v.strictObject({ host: hostSchema, port: portSchema });
 
 export const agentConfigSchema = v.strictObject({
@@ -38,14 +49,23 @@ export const agentConfigSchema = v.strictObject({
   ),
   key: v.optional(
     v.strictObject({
-      /** `auto`: in the TPM where one is usable, otherwise in a file. `tpm`: nowhere else. */
-      protection: v.optional(v.picklist(["auto", "tpm", "file"]), "auto"),
+      /**
+       * `auto`: the strongest that can be used when the key is made. Another one: that or none. An
+       * existing key stays where it is. [ID-49]
+       */
+      protection: v.optional(v.picklist(["auto", ...PROTECTIONS]), "auto"),
       tpm: v.optional(
         v.strictObject({
           /** As tpm2-tss names it: `device:/dev/tpmrm0`, `swtpm:host=127.0.0.1,port=2321`. */
           tcti: v.optional(
             v.pipe(v.string(), v.maxLength(255), v.regex(/^[\x21-\x7e]+$/u, "expected a TCTI such as device:/dev/tpmrm0")),
             "device:/dev/tpmrm0",
+          ),
+          /** The storage key that a new key is made under. [ID-45] */
+          parent: v.optional(parentSchema, "auto"),
+          /** Refused: Node's TLS takes a key as PEM, and no PEM names a key inside the TPM. */
+          handle: v.optional(
+            v.never("TLS cannot use a key that is kept in the TPM already; leave handle out, and name its storage key as parent"),
           ),
           /** OpenSSL's provider module, if it is not in OpenSSL's own module directory. */
           module: v.optional(absolutePath),

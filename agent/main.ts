@@ -17,6 +17,7 @@ import {
   activateTpmProvider,
   chooseKeyStore,
   createFileKeyStore,
+  createSealedKeyStore,
   isStartedWith,
   isTpmProviderActive,
   journal,
@@ -35,6 +36,7 @@ import {
   runMain,
   systemTpmProvider,
   createTpmKeyStore,
+  type KeyStores,
   type TpmProvider,
 } from "../hal/linux/index.ts";
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
@@ -72,22 +74,33 @@ function tpmProviderOf({ key: { tpm } }: AgentConfig): TpmProvider {
 
 /**
  * The TPM as OpenSSL found it. OpenSSL in this process reads once, before any of our code runs,
- * which providers it has, and loads that of a TPM only if the TPM answers at that moment. [ID-4]
+ * which providers it has, and loads that of a TPM only if the TPM answers at that moment. A sealed
+ * key needs no provider: our own commands open it, and TLS gets it as any key. [ID-4] [ID-46]
  */
 type TpmAtStart = "present" | "absent" | "unused";
 
-/** The key is in a TPM, which does not answer, or not now. */
-const ABSENT: ReadonlySet<string> = new Set(["key.tpm-missing", "key.tpm-unavailable"]);
-
 async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<TpmAtStart> {
+  const stores = keyStoresOf(config, files);
   try {
-    return (await chooseKeyStore(keyStoresOf(config, files))).store.protection === "tpm" ? "present" : "unused";
+    if ((await stores.tpm.load()) !== undefined) return "present";
   } catch (error) {
-    if (error instanceof Fault && ABSENT.has(error.code)) return "absent";
-    // No key can be used. The agent reports that when it needs one.
-    if (isUnreadable(error) || (error instanceof Fault && error.code === "key.mismatch")) return "unused";
-    throw error;
+    return isAway(error) ? "absent" : unusedUnlessBroken(error);
   }
+  try {
+    return (await chooseKeyStore({ ...stores, wanted: config.key.protection })).store.protection === "tpm" ? "present" : "unused";
+  } catch (error) {
+    return unusedUnlessBroken(error);
+  }
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof Fault && (error.code === "key.tpm-missing" || error.code === "key.tpm-unavailable");
+}
+
+/** No key can be used. The agent reports that when it needs one. */
+function unusedUnlessBroken(error: unknown): "unused" {
+  if (isUnreadable(error) || (error instanceof Fault && error.code.startsWith("key."))) return "unused";
+  throw error;
 }
 
 /** The variables that this process must have been started with, so that TLS can use the key. */
@@ -96,10 +109,11 @@ async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: Durab
   return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProviderOf(config) });
 }
 
-function keyStoresOf(config: AgentConfig, files: DurableFiles): Parameters<typeof chooseKeyStore>[0] {
+function keyStoresOf(config: AgentConfig, files: DurableFiles): KeyStores {
+  const { tcti, parent } = config.key.tpm;
   return {
-    wanted: config.key.protection,
-    tpm: createTpmKeyStore({ files, provider: tpmProviderOf(config) }),
+    tpm: createTpmKeyStore({ files, parent, provider: tpmProviderOf(config) }),
+    sealed: createSealedKeyStore({ files, parent, tcti }),
     file: createFileKeyStore({ files }),
   };
 }
@@ -116,7 +130,7 @@ interface LockedState {
 
 /** [ID-6] The key of the birth record, or a new one where no birth was recorded. */
 async function settle({ config, files, tpm, restart }: LockedState, birth: BirthRecord | undefined): Promise<SettledKey> {
-  const found = await chooseKeyStore(keyStoresOf(config, files));
+  const found = await chooseKeyStore({ ...keyStoresOf(config, files), wanted: config.key.protection, birth, explain: true });
   if (found.store.protection === "tpm" && tpm !== "present") {
     restart.abort("the TPM answers now, so the program restarts");
     throw new Fault(

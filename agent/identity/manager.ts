@@ -1,6 +1,7 @@
 // The manager of the device's identity: the key that was born with it, a valid certificate, and the
 // next certificate before that one expires. [ID-6] [ID-9]
 import { Fault } from "../../hal/fault.ts";
+import { defined } from "../../hal/format/defined.ts";
 import type { DeviceKey } from "../../hal/ports.ts";
 import { createRenewal, type DeviceCertificate, type Renewal, type RenewalNeed } from "../../provisioning/certificate/index.ts";
 import { type Enrolment, startEnrolment } from "../../provisioning/enrolment/index.ts";
@@ -27,7 +28,8 @@ export interface IdentityManager {
   run(signal: AbortSignal): Promise<void>;
   /**
    * Certificate and key for the next connection.
-   * @throws Fault `enrol.pending` before there is a certificate.
+   * @throws Fault `enrol.pending` before there is a certificate; `key.*` while the TPM refuses the
+   *   key.
    */
   credentials(): Promise<{ readonly cert: string; readonly key: string }>;
   /** The hub accepted a connection with what `credentials` returned last. */
@@ -65,6 +67,11 @@ class DeviceIdentityManager implements IdentityManager {
   #enrolment: Enrolment | undefined;
   #renewal: Renewal | undefined;
   #fault: Fault | undefined;
+  /**
+   * TLS could not load the key. One signature finds it where another program has put its parent, or
+   * says in words what is in the way.
+   */
+  #isKeyInDoubt = false;
 
   constructor(options: IdentityManagerOptions) {
     this.#options = options;
@@ -85,6 +92,10 @@ class DeviceIdentityManager implements IdentityManager {
     const certificate = this.#next ?? this.#current;
     if (certificate === undefined || this.#key === undefined)
       throw new Fault("enrol.pending", "connect to the hub: this device has no certificate yet");
+    if (this.#isKeyInDoubt) {
+      await this.#key.key.sign(new Uint8Array());
+      this.#isKeyInDoubt = false;
+    }
     this.#presented = certificate.pem;
     return { cert: certificate.pem, key: this.#key.key.tlsKey() };
   }
@@ -96,6 +107,7 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   refused(fault: Fault): void {
+    if (fault.code === "key.tpm-unavailable") this.#isKeyInDoubt = true;
     if (fault.code !== "tunnel.refused") return;
     const isNext = this.#next !== undefined && this.#presented === this.#next.pem;
     this.#events.put(isNext ? "rejected" : "check");
@@ -148,14 +160,14 @@ class DeviceIdentityManager implements IdentityManager {
     const { warden } = this.#options;
     const { birth } = await warden.call("identity.read", {});
     const { key, made, note } = await this.#options.settleKey(birth);
-    const { protection, fingerprint } = key;
+    const { protection, fingerprint, chip } = key;
     if (made)
       this.#options.note({
         event: "key.created",
         result: "ok",
         detail: { protection, fingerprint, ...(note !== undefined && { note }) },
       });
-    await warden.call("birth.record", { protection, keyFingerprint: fingerprint });
+    await warden.call("birth.record", { protection, keyFingerprint: fingerprint, ...defined({ chip }) });
     this.#key = { key, note };
     return key;
   }

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
+import { keyFault } from "../../hal/key-fault.ts";
 import { Fault } from "../../hal/fault.ts";
 import { printable } from "../../hal/format/text.ts";
 import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
@@ -54,8 +55,8 @@ const CIPHERS = [
 /**
  * Makes the TLS context of a certificate and its key. It must be reused for every connection,
  * because each context opens the key, and a TPM has room for three loaded keys.
- * @throws Fault `key.mismatch` when key and certificate are not a pair, or one of them cannot be
- *   read.
+ * @throws Fault `key.tpm-unavailable` when the TPM does not load the key now; `key.mismatch` when
+ *   key and certificate are not a pair, or one of them cannot be read.
  */
 export function createContext(options: {
   readonly cert: string;
@@ -74,7 +75,7 @@ export function createContext(options: {
       ciphers: CIPHERS,
     });
   } catch (cause) {
-    throw new Fault("key.mismatch", "load certificate and key for the tunnel: they cannot be used together", { cause });
+    throw keyFault("load certificate and key for the tunnel", cause);
   }
 }
 

@@ -7,7 +7,15 @@ export { createOptionalHandoverReader, linuxHandoverReader, linuxHandoverWriter 
 export { fatFiles, foreignFiles, linuxAppendFiles, linuxFiles, ownAppendFiles, ownFiles } from "./files/index.ts";
 export { linuxDeadManSwitch, linuxFirewall } from "./firewall/index.ts";
 export { type HardwareOptions, linuxHardware } from "./identity/index.ts";
-export { type ChosenStore, chooseKeyStore, createFileKeyStore, createTpmKeyStore, type WantedStore } from "./keys/index.ts";
+export {
+  type ChosenStore,
+  chooseKeyStore,
+  createFileKeyStore,
+  createSealedKeyStore,
+  createTpmKeyStore,
+  type KeyStores,
+  type WantedStore,
+} from "./keys/index.ts";
 export { lockState } from "./lock.ts";
 export { linuxNetwork } from "./network/index.ts";
 export { linuxPower } from "./power.ts";

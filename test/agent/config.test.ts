@@ -34,6 +34,16 @@ test("all faults are reported at once, each with its path", async (t) => {
   for (const path of ["tunnel.minTls", "tunnel.keepaliveS", "key.protection", "stateDirectory"]) t.match(fault.message, path);
 });
 
+test("[ID-45] [ID-49] the key's protection and parent are words or a handle; a key that is kept in the TPM is refused in words", async (t) => {
+  const key = (settings: object): config.AgentConfig => parseAgentConfig(JSON.stringify({ key: settings }));
+  for (const protection of ["auto", "tpm", "sealed", "file"]) t.match(key({ protection }), { key: { protection } });
+  for (const parent of ["auto", "owner", "endorsement"]) t.match(key({ tpm: { parent } }), { key: { tpm: { parent } } });
+  t.match(key({ tpm: { parent: "0x81000007" } }), { key: { tpm: { parent: 0x8100_0007 } } });
+  for (const parent of ["0x80000001", "0x8100001", "0x40000001", "null", 0x8100_0001])
+    t.match(faultOf(() => key({ tpm: { parent } })).message, /key\.tpm\.parent: .*persistent handle such as 0x81000001/);
+  t.match(faultOf(() => key({ tpm: { handle: "0x81000010" } })).message, /TLS cannot use a key that is kept in the TPM already/);
+});
+
 test("an unknown key is refused at any depth, and the message names it", async (t) => {
   t.match(faultOf(() => parseAgentConfig('{"statedirectory":"/tmp"}')).message, "statedirectory");
   t.match(faultOf(() => parseAgentConfig('{"tunnel":{"insecure":true}}')).message, "tunnel.insecure");

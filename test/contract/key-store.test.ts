@@ -1,11 +1,12 @@
-// The contract of both key stores: the file, and the TPM (swtpm with the real provider).
+// The contract of the key stores: the file, and the two that a TPM protects (swtpm).
 import { createPublicKey, createPrivateKey, createHash, verify } from "node:crypto";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "tap";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
-import { createFileKeyStore, createTpmKeyStore } from "../../hal/linux/keys/index.ts";
+import type { Protection } from "../../hal/format/identity.ts";
+import { createFileKeyStore, createSealedKeyStore, createTpmKeyStore } from "../../hal/linux/keys/index.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles, KeyStore } from "../../hal/ports.ts";
 import { needs, tpm2Provider } from "../lab/runner/needs.ts";
@@ -19,7 +20,7 @@ interface Setting {
 }
 
 interface Subject {
-  readonly name: "file" | "tpm";
+  readonly name: Protection;
   readonly skip: string | false;
   readonly set: () => Promise<Setting>;
 }
@@ -57,6 +58,19 @@ const SUBJECTS: readonly Subject[] = [
       return { directory, files, open: (files) => createTpmKeyStore({ files, provider }), stop };
     },
   },
+  {
+    name: "sealed",
+    skip: needs("swtpm"),
+    set: async () => {
+      const { directory, files } = await directoryOfFiles();
+      const { tcti, stop: stopTpm } = await startSwtpm();
+      const stop = async (): Promise<void> => {
+        await stopTpm();
+        await rm(dirname(directory), { recursive: true });
+      };
+      return { directory, files, open: (files) => createSealedKeyStore({ files, tcti }), stop };
+    },
+  },
 ];
 
 for (const { name, skip, set } of SUBJECTS)
@@ -85,6 +99,8 @@ for (const { name, skip, set } of SUBJECTS)
       const made = await open(files).create();
       const loaded = await open(files).load();
       t.equal(made.protection, name);
+      t.equal(made.chip === undefined, name === "file", "[ID-47] a key that a TPM protects says which");
+      t.same(loaded?.chip, made.chip);
       t.equal(loaded?.fingerprint, made.fingerprint);
       t.same(loaded?.publicKey, made.publicKey);
       const key = createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" });
@@ -128,7 +144,7 @@ for (const { name, skip, set } of SUBJECTS)
       const [file = ""] = await readdir(directory);
       t.equal((await stat(join(directory, file))).mode & 0o777, 0o600);
       const tlsKey = (await open(files).load())?.tlsKey() ?? "";
-      if (name === "file") t.equal(createPrivateKey(tlsKey).asymmetricKeyType, "ec");
+      if (name !== "tpm") t.equal(createPrivateKey(tlsKey).asymmetricKeyType, "ec");
       else t.throws(() => createPrivateKey(tlsKey), { code: "ERR_OSSL_UNSUPPORTED" });
     });
 

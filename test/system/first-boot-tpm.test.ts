@@ -1,12 +1,14 @@
 // First boot with a TPM, and boots without the TPM in which the key was made. [ID-4] [ID-6]
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
+import type { DeviceStatus } from "../../agent/status/format.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { approveOn, birthOf, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
 import { buildRig } from "../lab/worlds/rig.ts";
 import { startSwtpm } from "../lab/counterparts/swtpm.ts";
+import { keepStorageRoot, lockOut, setPassword } from "../lab/counterparts/tpm-troubles.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 const ID = "SPG2-0A1B2C3D";
@@ -20,7 +22,7 @@ test(
     const directory = await temporaryDirectory(t);
     let chip = await startSwtpm({ directory });
     t.teardown(() => chip.stop());
-    const rig = await buildRig({ tpm: chip.tcti });
+    const rig = await buildRig({ tpm: chip.tcti, wardenConfig: { tpm: { tcti: chip.tcti, ownership: "leave" } } });
     t.teardown(() => rig.stop());
     const hub = await rig.startHub();
     await rig.startWarden();
@@ -28,11 +30,21 @@ test(
     const startedAtMs = performance.now();
     const first = await rig.startAgent();
     const startMs = performance.now() - startedAtMs;
+    await untilStatus(rig, "the key", ({ key }) => key !== undefined);
+    // Whoever owns the chip keeps the parent elsewhere and sets a password, before TLS has the key.
+    await keepStorageRoot(chip);
+    await setPassword(chip, "owner", "theirs");
+    await lockOut(chip);
     const key = await approveOn(rig, hub, ID);
     await first.line(/life .* -> connected/u);
     const born = await untilStatus(rig, "a status", () => true);
     t.match(born, { life: "connected", key: { protection: "tpm", fingerprint: key }, tunnel: { tls: "TLSv1.3" }, troubles: [] });
-    t.match(await birthOf(rig), { protection: "tpm", keyFingerprint: key });
+    t.match(await birthOf(rig), {
+      v: 2,
+      protection: "tpm",
+      keyFingerprint: key,
+      chip: { storage: /^000b/, endorsement: /^000b/ },
+    });
     const keysOnDisk = async (): Promise<readonly string[]> => {
       const names = (await readdir(rig.board.agentState, { withFileTypes: true }))
         .filter((entry) => entry.isFile())
@@ -72,10 +84,86 @@ test(
     t.match(await rig.status(), { key: { protection: "tpm", fingerprint: key }, troubles: [] });
     const trail = await verifiedTrail(rig, ID, ["key.unavailable"]);
     t.equal(trail.filter(({ event }) => event === "key.created").length, 1);
-    const [owned, created] = ["tpm.owned", "key.created"].map((name) => trail.findIndex(({ event }) => event === name));
-    t.ok(owned !== undefined && created !== undefined && owned >= 0 && owned < created, "[ID-50] the warden took the TPM first");
-    t.equal((await stat(join(rig.board.wardenState, "tpm.json"))).mode & 0o777, 0o600);
     t.same(await keysAtHub(rig, ID), [key]);
     t.match(await birthOf(rig), { protection: "tpm", keyFingerprint: key });
+  },
+);
+
+test(
+  "[ID-50] [ID-51] the warden takes the TPM before the agent makes its key, which lies under the storage root that the warden keeps",
+  { skip: needs("bundles", "swtpm", "tpm2-provider", "openssl") },
+  async (t) => {
+    const chip = await startSwtpm();
+    t.teardown(chip.stop);
+    const rig = await buildRig({ tpm: chip.tcti });
+    t.teardown(() => rig.stop());
+    const hub = await rig.startHub();
+    await rig.startWarden();
+    const agent = await rig.startAgent();
+    await approveOn(rig, hub, ID);
+    await agent.line(/life .* -> connected/u);
+    t.match((await rig.status()).key, { protection: "tpm" });
+    const trail = await verifiedTrail(rig, ID, ["tpm.owned", "key.created"]);
+    const [owned, created] = ["tpm.owned", "key.created"].map((name) => trail.find(({ event }) => event === name));
+    t.ok(owned && created && owned.seq < created.seq, "the warden was first");
+    t.equal((await birthOf(rig))?.chip?.storage, owned?.detail?.["storage"]);
+    t.equal((await stat(join(rig.board.wardenState, "tpm.json"))).mode & 0o777, 0o600);
+  },
+);
+
+test(
+  "[ID-46] [ID-47] a chip whose owner hierarchy has a password seals the key, which connects; another chip's board makes nothing new",
+  { skip: needs("bundles", "swtpm", "tpm2-provider", "openssl") },
+  async (t) => {
+    const [directory, other] = [await temporaryDirectory(t), await temporaryDirectory(t)];
+    let chip = await startSwtpm({ directory });
+    t.teardown(() => chip.stop());
+    await setPassword(chip, "owner", "theirs");
+    const rig = await buildRig({ tpm: chip.tcti });
+    t.teardown(() => rig.stop());
+    const hub = await rig.startHub();
+    await rig.startWarden();
+    let agent = await rig.startAgent();
+    const key = await approveOn(rig, hub, ID);
+    await agent.line(/life .* -> connected/u);
+    t.match(await rig.status(), {
+      key: { protection: "sealed", fingerprint: key, note: /not inside it: the owner hierarchy has a password, which/ },
+      troubles: [],
+    });
+    t.match(await birthOf(rig), { protection: "sealed", keyFingerprint: key, chip: { storage: /^000b/ } });
+    const files = await readdir(rig.board.agentState);
+    t.notOk(files.includes("openssl.cnf"), "TLS needs no provider, so the program did not restart");
+    await agent.stop();
+
+    await chip.cut();
+    chip = await startSwtpm({ directory: other, port: chip.port });
+    const file = join(rig.board.agentState, "device-key.sealed.pem");
+    const isRefused = ({ enrolment, troubles }: DeviceStatus): boolean =>
+      [enrolment?.lastFault?.code ?? "", ...troubles].some((text) => text.startsWith("key.not-this-board"));
+    for (const isMoved of [false, true]) {
+      if (isMoved) await rename(file, `${file}.away`);
+      agent = await rig.startAgent();
+      const refused = await untilStatus(rig, "another board in the status", isRefused);
+      t.match(refused, { device: { id: ID }, key: undefined }, isMoved ? "without the key's file" : "with it");
+      await agent.stop();
+    }
+    const names = await readdir(rig.board.agentState);
+    t.same(
+      names.filter((name) => name.startsWith("device-key")),
+      ["device-key.sealed.pem.away"],
+      "nothing was made",
+    );
+
+    await rename(`${file}.away`, file);
+    await rm(join(rig.board.agentState, "openssl.cnf"), { force: true });
+    await chip.stop();
+    agent = await rig.startAgent();
+    const away = await untilStatus(rig, "the fault in the status", ({ enrolment }) => enrolment?.lastFault !== undefined);
+    t.match(away, { key: undefined, enrolment: { state: "retrying", lastFault: { code: "key.tpm-missing" } } });
+    t.notOk((await readdir(rig.board.agentState)).includes("openssl.cnf"), "nor when the chip is away");
+    chip = await startSwtpm({ directory, port: chip.port });
+    await agent.line(/life .* -> connected/u);
+    t.match(await rig.status(), { key: { protection: "sealed", fingerprint: key }, troubles: [] });
+    t.same(await keysAtHub(rig, ID), [key]);
   },
 );

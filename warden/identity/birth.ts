@@ -3,10 +3,12 @@ import { asFault, Fault } from "../../hal/fault.ts";
 import {
   BIRTH_RECORD,
   type BirthRecord,
+  type Chip,
   type DeviceIdentity,
   type Fingerprint,
   type Protection,
 } from "../../hal/format/identity.ts";
+import { defined } from "../../hal/format/defined.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import { readRecord, writeRecord } from "../../hal/record.ts";
@@ -33,6 +35,8 @@ export async function readBirth(files: DurableFiles): Promise<BirthRecord | unde
 export interface FirstKey {
   readonly protection: Protection;
   readonly keyFingerprint: Fingerprint;
+  /** The TPM that protects it, so that another one is recognized without the key. [ID-47] */
+  readonly chip?: Chip | undefined;
 }
 
 /**
@@ -51,7 +55,15 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
         "it keeps that identity; put that key back",
     );
   }
-  const record: BirthRecord = { v: 2, id: identity.id, source: identity.source, ...key };
+  const { protection, keyFingerprint, chip } = key;
+  const record: BirthRecord = {
+    v: 2,
+    id: identity.id,
+    source: identity.source,
+    protection,
+    keyFingerprint,
+    ...defined({ chip }),
+  };
   await writeRecord(files, BIRTH_FILE, BIRTH_RECORD, record);
   return record;
 }

@@ -5,7 +5,13 @@ import * as v from "valibot";
 import { FAULT_CODES } from "../../hal/fault.ts";
 import { faultSchema } from "../../hal/format/fault.ts";
 import { base64Schema, countSchema, shortTextSchema } from "../../hal/format/fields.ts";
-import { birthRecordSchema, deviceIdentitySchema, fingerprintSchema, protectionSchema } from "../../hal/format/identity.ts";
+import {
+  birthRecordSchema,
+  chipSchema,
+  deviceIdentitySchema,
+  fingerprintSchema,
+  protectionSchema,
+} from "../../hal/format/identity.ts";
 import { slotPartSchema } from "../../hal/format/slots.ts";
 import { hubTimeResponseSchema, nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
@@ -131,7 +137,12 @@ export const WARDEN_VERBS = {
   },
   /** Writes the birth record. A second one with other content is refused. [ID-6] */
   "birth.record": {
-    args: v.strictObject({ protection: protectionSchema, keyFingerprint: fingerprintSchema }),
+    args: v.strictObject({
+      protection: protectionSchema,
+      keyFingerprint: fingerprintSchema,
+      /** Of a key that a TPM protects. [ID-47] */
+      chip: v.optional(chipSchema),
+    }),
     result: birthRecordSchema,
     changes: "machine",
     limiter: "once",

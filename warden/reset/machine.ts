@@ -46,7 +46,7 @@ export type Event =
   /** The effect was carried out; the wait is over. */
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly code: FaultCode }
-  /** There is no chip that this device looks after. */
+  /** There is no chip, or none that is this device's. */
   | { readonly kind: "no-chip" };
 
 export type Effect =

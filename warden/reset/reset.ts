@@ -193,6 +193,7 @@ class ResetDriver {
   async #release(): Promise<Event | undefined> {
     const { chip, clock } = this.#ports;
     if (chip === undefined) return { kind: "no-chip" };
+    const wasOurs = chip.owner() === "ours";
     const waiting = new AbortController();
     const signal = AbortSignal.any([waiting.signal, this.#stopping.signal]);
     const late = async (): Promise<never> => {
@@ -204,7 +205,7 @@ class ResetDriver {
     } finally {
       waiting.abort();
     }
-    return undefined;
+    return wasOurs ? undefined : { kind: "no-chip" };
   }
 
   /** Each part can be done again: after a cut the trail has the end twice, and never not at all. */

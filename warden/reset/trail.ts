@@ -37,6 +37,6 @@ export function endEntry(outcome: Outcome, order: ResetOrder | undefined, chip: 
 }
 
 function chipWord(chip: ChipOutcome | undefined): string {
-  if (chip === undefined) return "none";
+  if (chip === undefined) return "none of ours";
   return chip.handedBack ? "handed back" : `still ours: ${chip.code ?? "unknown"}`;
 }

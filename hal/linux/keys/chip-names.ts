@@ -22,7 +22,13 @@ import {
 async function endorsementName(tpm: Tpm): Promise<string | undefined> {
   const kept = await nameAt(tpm, PERSISTENT.endorsement, ENDORSEMENT_TEMPLATE);
   if (kept !== undefined || (await ownership(tpm)).hasEndorsementPassword) return kept;
-  return primaryName(tpm, HANDLE.endorsement, ENDORSEMENT_TEMPLATE);
+  try {
+    return await primaryName(tpm, HANDLE.endorsement, ENDORSEMENT_TEMPLATE);
+  } catch (error) {
+    // The hierarchy may be switched off. The device's key does not need it.
+    if (error instanceof Fault && error.code === "tpm.refused") return undefined;
+    throw error;
+  }
 }
 
 /** @param name of the parent that holds the device's key. */

@@ -1,59 +1,30 @@
-// The choice of the store that holds the device key. [ID-4] [ID-6]
+// The choice of the store that holds the device key: the strongest that can be used when a key is
+// made, and from then on the one that has the key. [ID-4] [ID-6] [ID-49]
 import type { DeviceKey, KeyStore } from "../../ports.ts";
-import { Fault, unreachable } from "../../fault.ts";
+import { Fault } from "../../fault.ts";
 import { defined } from "../../format/defined.ts";
-import type { Protection } from "../../format/identity.ts";
+import { type BirthRecord, isWeaker, type Protection, PROTECTIONS } from "../../format/identity.ts";
+import { isUnreadable } from "../../damaged-files.ts";
+import type { ChipKeyStore } from "./stores.ts";
 
-/** What the owner configured. "auto" takes the TPM when one is usable. */
-export type WantedStore = "auto" | KeptIn;
-type KeptIn = Exclude<Protection, "sealed">;
+/** What the owner configured. "auto" takes the strongest that can be used. */
+export type WantedStore = "auto" | Protection;
 
-/** What was found on the machine. */
-export interface FoundKeyStores {
+export interface KeyStores {
+  readonly tpm: ChipKeyStore;
+  readonly sealed: ChipKeyStore;
+  readonly file: KeyStore;
+}
+
+export interface ChoiceOptions extends KeyStores {
   readonly wanted: WantedStore;
-  readonly tpmKeyExists: boolean;
-  readonly fileKeyExists: boolean;
-  /** Why the TPM cannot be used; undefined when it can. */
-  readonly tpmUnavailable: string | undefined;
-}
-
-/** `note`, for an operator, says why the store is not the one that could be expected. */
-export interface KeyStoreDecision {
-  readonly protection: KeptIn;
-  readonly note?: string;
-}
-
-/**
- * Pure. An existing key wins over the configuration, because another store would mean another
- * identity. Of two keys, the one in the configured store counts, and the TPM's for "auto". The
- * birth record then shows whether the device was born with that key.
- * @throws Fault `key.tpm-unavailable` when the TPM is configured by name, no key exists, and no TPM
- *   can be used.
- */
-export function decideKeyStore({ wanted, tpmKeyExists, fileKeyExists, tpmUnavailable }: FoundKeyStores): KeyStoreDecision {
-  if (tpmKeyExists && fileKeyExists)
-    return { protection: wanted === "file" ? "file" : "tpm", note: "there is a device key in the TPM and another in a file" };
-  if (tpmKeyExists)
-    return wanted === "file"
-      ? { protection: "tpm", note: "the device key was made in the TPM before, and stays there" }
-      : { protection: "tpm" };
-  if (fileKeyExists)
-    return wanted === "file"
-      ? { protection: "file" }
-      : { protection: "file", note: "the device key was made in a file before, and stays there" };
-  switch (wanted) {
-    case "file":
-      return { protection: "file" };
-    case "auto":
-      return tpmUnavailable === undefined
-        ? { protection: "tpm" }
-        : { protection: "file", note: `no TPM is used: ${tpmUnavailable}` };
-    case "tpm":
-      if (tpmUnavailable === undefined) return { protection: "tpm" };
-      throw new Fault("key.tpm-unavailable", `make the device key in the TPM, as configured: ${tpmUnavailable}`);
-    default:
-      return unreachable(wanted);
-  }
+  /** Names the key that counts. Nothing new is made for a device that was born. */
+  readonly birth?: BirthRecord | undefined;
+  /**
+   * Whether to ask, for a key that exists, why it is not protected better. That takes the TPM's
+   * time.
+   */
+  readonly explain?: boolean;
 }
 
 export interface ChosenStore {
@@ -63,24 +34,96 @@ export interface ChosenStore {
    * one.
    */
   readonly key?: DeviceKey;
+  /** For an operator: why the key is not protected better, or what else was found. */
   readonly note?: string;
 }
 
+/** A store and what it has: a key, or one that cannot be loaded. */
+type Found =
+  | { readonly store: KeyStore; readonly key: DeviceKey }
+  | { readonly store: KeyStore; readonly key?: undefined; readonly fault: Fault };
+
 /**
- * Looks for keys first, and asks the TPM only when there is none. A key in the TPM that cannot be
- * loaded is a fault and never a reason to make another. [ID-6]
- * @throws Fault `key.tpm-unavailable`, `key.mismatch`, and those of the stores' files.
+ * Looks for keys first, and asks whether the TPM can be used only when there is none. A key that
+ * cannot be loaded is a fault and never a reason to make another. [ID-6]
+ * @throws Fault `key.tpm-missing`, `key.not-this-board`, `key.tpm-cleared`, `key.tpm-unavailable`
+ *   (also when the TPM is configured by name and cannot be used), `key.mismatch`, and those of the
+ *   stores' files.
  */
-export async function chooseKeyStore(stores: {
-  readonly wanted: WantedStore;
-  readonly tpm: KeyStore;
-  readonly file: KeyStore;
-}): Promise<ChosenStore> {
-  const { wanted, tpm, file } = stores;
-  const keys = { tpm: await tpm.load(), file: await file.load() };
-  const found = { wanted, tpmKeyExists: keys.tpm !== undefined, fileKeyExists: keys.file !== undefined };
-  const needsTpm = !found.tpmKeyExists && !found.fileKeyExists && wanted !== "file";
-  const { protection, note } = decideKeyStore({ ...found, tpmUnavailable: needsTpm ? await tpm.unavailable() : undefined });
-  const key = keys[protection];
-  return { store: stores[protection], ...defined({ key, note }) };
+export async function chooseKeyStore(options: ChoiceOptions): Promise<ChosenStore> {
+  const { birth } = options;
+  const found: Found[] = [];
+  for (const protection of PROTECTIONS) {
+    const result = await lookInto(options[protection], birth);
+    if (result !== undefined) found.push(result);
+  }
+  const settled = birth === undefined ? found[0] : await born(birth, found, options);
+  if (settled === undefined) return birth === undefined ? chooseForNew(options) : { store: options[birth.protection] };
+  if (settled.key === undefined) throw settled.fault;
+  const { store, key } = settled;
+  return { store, key, ...defined({ note: await noteOn(store.protection, found.length, options) }) };
+}
+
+/** Faults of one store must not hide the key that is in another. */
+async function lookInto(store: KeyStore, birth: BirthRecord | undefined): Promise<Found | undefined> {
+  try {
+    const key = await store.load(birth?.chip);
+    return key && { store, key };
+  } catch (error) {
+    const isOfTheKey = error instanceof Fault && (error.code.startsWith("key.") || isUnreadable(error));
+    if (!isOfTheKey) throw error;
+    return { store, fault: error };
+  }
+}
+
+/**
+ * What belongs to the birth record: its key, in whichever store; else the fault of its store, else
+ * the strongest of the others, which is the wrong one.
+ * @returns undefined when there is no key at all and its TPM is not to blame.
+ * @throws Fault `key.tpm-missing`, `key.not-this-board`, `key.tpm-cleared`, `key.tpm-unavailable`
+ *   when the key is gone and so is the TPM that it was born in: the record is what tells. [ID-47]
+ */
+async function born(birth: BirthRecord, found: readonly Found[], stores: KeyStores): Promise<Found | undefined> {
+  const own = found.find(({ key }) => key?.fingerprint === birth.keyFingerprint);
+  if (own !== undefined) return own;
+  const broken = found.find(({ store, key }) => store.protection === birth.protection && key === undefined);
+  if (broken !== undefined) return broken;
+  const stranger = birth.protection === "file" ? undefined : await stores[birth.protection].stranger(birth.chip);
+  if (stranger !== undefined)
+    throw new Fault(stranger.code, `load the device key (${birth.protection}, by the birth record): ${stranger.message}`);
+  return found.find(({ key }) => key !== undefined);
+}
+
+/** @throws Fault `key.tpm-unavailable` when what is configured by name cannot be used. */
+async function chooseForNew({ wanted, ...stores }: ChoiceOptions): Promise<ChosenStore> {
+  if (wanted === "file") return { store: stores.file };
+  if (wanted !== "auto") {
+    const why = await stores[wanted].unavailable();
+    if (why === undefined) return { store: stores[wanted] };
+    throw new Fault("key.tpm-unavailable", `make the device key (${wanted}, as configured): ${why}`);
+  }
+  const tpm = await stores.tpm.unavailable();
+  if (tpm === undefined) return { store: stores.tpm };
+  const sealed = await stores.sealed.unavailable();
+  if (sealed === undefined) return { store: stores.sealed, note: `the key is sealed by the TPM, and not inside it: ${tpm}` };
+  const both = sealed === tpm ? tpm : `${tpm}; nor can a key be sealed: ${sealed}`;
+  return { store: stores.file, note: `no TPM is used: ${both}` };
+}
+
+const PLACES = { tpm: "in the TPM", sealed: "sealed by the TPM", file: "in a file" } as const;
+
+/** For a key that exists. */
+async function noteOn(protection: Protection, keys: number, options: ChoiceOptions): Promise<string | undefined> {
+  const { wanted, explain = false } = options;
+  const remarks: string[] = [];
+  if (keys > 1) remarks.push(`there are ${keys} device keys; the one ${PLACES[protection]} counts`);
+  if (wanted !== protection && (wanted !== "auto" || protection !== "tpm"))
+    remarks.push(`the device key was made ${PLACES[protection]} before, and stays there`);
+  const stronger = PROTECTIONS.filter((one) => isWeaker(protection, one) && (wanted === "auto" || one === wanted));
+  for (const one of explain ? stronger : []) {
+    const why = await options[one].unavailable();
+    remarks.push(why ?? `a new one could be kept ${PLACES[one]}`);
+    if (why === undefined) break;
+  }
+  return remarks.length === 0 ? undefined : [...new Set(remarks)].join("; ");
 }

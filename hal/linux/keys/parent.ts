@@ -34,7 +34,7 @@ export interface KeyParent extends TpmEntity, AsyncDisposable {
 
 const NEEDED = OBJECT.restricted | OBJECT.decrypt | OBJECT.fixedTpm | OBJECT.userWithAuth | OBJECT.noDa;
 
-const ASK_THE_OWNER = "have whoever owns the TPM remove it, or keep a storage key without a password at 0x81000001";
+const ASK_THE_OWNER = "ask whoever owns the TPM to keep a storage key without a password at 0x81000001";
 
 /**
  * Pure. A key that can hold ours: its own password, if it has one, is not protected against

@@ -122,7 +122,8 @@ class TpmKeyStore implements ChipKeyStore {
 
   /** Makes no KeyObject: some of Node's questions about a key in a TPM abort the process. */
   #keyOf(key: Tss2Key, chip: Chip): DeviceKey {
-    const pem = writeTss2Pem(key);
+    // Replaced when another program has moved the parent: TLS then finds the key there too.
+    let current = key;
     return {
       protection: "tpm",
       ...publicHalf(publicKeyObject(key.area).export({ type: "spki", format: "pem" }), WHAT),
@@ -130,12 +131,17 @@ class TpmKeyStore implements ChipKeyStore {
       sign: async (data) => {
         const digest = createHash("sha256").update(data).digest();
         try {
-          return await this.#chip.use((tpm) => underParent(tpm, key, (item) => signed(tpm, item, digest)));
+          return await this.#chip.use((tpm) =>
+            underParent(tpm, current, (item, { written }) => {
+              current = { ...current, parent: written };
+              return signed(tpm, item, digest);
+            }),
+          );
         } catch (error) {
           throw await this.#chip.faultOf(`sign with ${WHAT}`, error, chip);
         }
       },
-      tlsKey: () => pem,
+      tlsKey: () => writeTss2Pem(current),
     };
   }
 }

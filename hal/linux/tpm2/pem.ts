@@ -1,5 +1,5 @@
-// A key as a file: "TSS2 PRIVATE KEY" PEM, the ASN.1 of draft-bottomley-tpm2-keys, which OpenSSL's
-// tpm2 provider reads and writes.
+// A key or sealed data as a file: "TSS2 PRIVATE KEY" PEM, the ASN.1 of draft-bottomley-tpm2-keys,
+// which OpenSSL's tpm2 provider reads and writes for keys.
 import { Fault } from "../../fault.ts";
 import { HANDLE } from "./constants.ts";
 import type { KeyBlob } from "./objects.ts";
@@ -29,14 +29,20 @@ const DER = {
   description: 0xa4,
 } as const;
 
-/** 2.23.133.10.1.3, id-loadablekey. (Clause 3.1.1) */
-const LOADABLE = Uint8Array.of(0x67, 0x81, 0x05, 0x0a, 0x01, 0x03);
+/** 2.23.133.10.1.3, id-loadablekey, and 2.23.133.10.1.5, id-sealedkey. (Clause 3.1.1) */
+const KINDS = {
+  loadable: Uint8Array.of(0x67, 0x81, 0x05, 0x0a, 0x01, 0x03),
+  sealed: Uint8Array.of(0x67, 0x81, 0x05, 0x0a, 0x01, 0x05),
+} as const;
+
+/** What the file has: a key that the TPM uses, or data that it gives back. */
+export type Tss2Kind = keyof typeof KINDS;
 
 /** The TPMKey structure as PEM. (Clause 3.1) */
-export function writeTss2Pem({ area, privateBlob, parent, hasNoPassword }: Tss2Key): string {
+export function writeTss2Pem({ area, privateBlob, parent, hasNoPassword }: Tss2Key, kind: Tss2Kind = "loadable"): string {
   const number = u32(parent);
   const body = join(
-    tlv(DER.oid, LOADABLE),
+    tlv(DER.oid, KINDS[kind]),
     hasNoPassword ? tlv(DER.emptyAuth, tlv(DER.boolean, u8(0xff))) : new Uint8Array(),
     tlv(DER.integer, (number[0] ?? 0) >= 0x80 ? join(u8(0), number) : shortest(number)),
     tlv(DER.octets, writeSizedPublic(area)),
@@ -64,15 +70,15 @@ function tlv(tag: number, content: Uint8Array): Uint8Array {
 }
 
 /**
- * @throws Fault `tpm.protocol` for what is no TSS2 key; `tpm.invalid` for one with a policy, an
- *   import secret or an RSA primary as parent, which this layer does not load.
+ * @throws Fault `tpm.protocol` for what is no TSS2 key; `tpm.invalid` for one of another kind, or
+ *   with a policy, an import secret or an RSA primary as parent, which this layer does not load.
  */
-export function readTss2Pem(pem: string): Tss2Key {
+export function readTss2Pem(pem: string, kind: Tss2Kind = "loadable"): Tss2Key {
   const reader = new WireReader(derOf(pem), "a TSS2 key");
   const body = new WireReader(element(reader, DER.sequence), "a TSS2 key");
   reader.end();
-  if (!Buffer.from(element(body, DER.oid)).equals(LOADABLE))
-    throw new Fault("tpm.invalid", "a TSS2 key is no loadable key; import it with tpm2-tools first");
+  if (!Buffer.from(element(body, DER.oid)).equals(KINDS[kind]))
+    throw new Fault("tpm.invalid", `a TSS2 file has no ${kind} key; use the file that belongs here`);
   let hasNoPassword = false;
   let [tag, content] = next(body);
   for (; (tag & 0xe0) === 0xa0; [tag, content] = next(body)) {

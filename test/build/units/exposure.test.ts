@@ -78,7 +78,7 @@ test("[ID-52] the warden has the TPM, also one that comes late, and its start wa
   );
   t.notMatch(warden, /^(?:After|Wants|Requires|BindsTo)=.*tpm/mu);
   const rules = readFileSync(`${PROJECT}build/units/usr/lib/udev/rules.d/60-sallyport.rules`, "utf8");
-  t.match(rules, /KERNEL=="tpmrm\[0-9\]\*", OWNER="root", GROUP="tss", MODE="0660"/u, "it opens it without CAP_DAC_OVERRIDE");
+  t.match(rules, /KERNEL=="tpmrm\[0-9\]\*", OWNER:="root", GROUP:="tss", MODE:="0660"/u, "it opens it without CAP_DAC_OVERRIDE");
 });
 
 test("failed programs are started again, and the failure is reported on the console", async (t) => {

@@ -48,7 +48,7 @@ export async function fillSlots(chip: Port): Promise<void> {
 export async function lockOut(chip: Port): Promise<void> {
   await using tpm = await openTpm(chip);
   await dictionaryAttackParameters(tpm, { tries: 1, recoveryS: 100_000, lockoutRecoveryS: 100_000 });
-  await using parent = await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
+  await using parent = await createPrimary(tpm, HANDLE.null, STORAGE_TEMPLATE);
   const template = { ...SIGNING_TEMPLATE, attributes: SIGNING_TEMPLATE.attributes & ~OBJECT.noDa };
   const blob = await create(tpm, parent, template, { password: Buffer.from("right") });
   await using key = await load(tpm, parent, blob);

@@ -27,6 +27,15 @@ test("[ID-6] the first record is written, the same one is found when it is recor
   t.equal(files.faults.changes, 1, "one write in all");
 });
 
+test("[ID-47] the record keeps the TPM that the key was born in, and no later answer changes it", async (t) => {
+  const births = createBirthBook(fakeFiles());
+  const chip = { storage: `000b${"ab".repeat(32)}`, endorsement: `000b${"cd".repeat(32)}` };
+  t.match(await births.record(IDENTITY, { ...key("aa"), chip }), { v: 2, chip });
+  t.match(await births.record(IDENTITY, { ...key("aa"), chip: { storage: `000b${"ef".repeat(32)}` } }), { chip });
+  t.same((await births.read())?.chip, chip);
+  t.equal((await createBirthBook(fakeFiles()).record(IDENTITY, key("aa"))).chip, undefined, "a key in a file has none");
+});
+
 test("[ID-6] of two different births requested at once, one is recorded and the other refused", async (t) => {
   const births = createBirthBook(fakeFiles());
   const outcomes = await Promise.allSettled([births.record(IDENTITY, key("aa")), births.record(IDENTITY, key("bb"))]);

@@ -1,4 +1,4 @@
-// The life of a key in a TPM: power cycles and cuts, another chip, other programs on the chip.
+// The life of a key in a TPM: power cycles, another chip, other programs on the chip.
 import { createPublicKey, verify } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,7 +10,6 @@ import {
   createPrimary,
   dictionaryAttackLockReset,
   HANDLE,
-  lockoutState,
   PERSISTENT,
   readTss2Pem,
   STORAGE_TEMPLATE,
@@ -50,27 +49,6 @@ test("[ID-6] the key survives a power cycle of the TPM", { skip }, async (t) => 
   t.equal(loaded?.fingerprint, made.fingerprint);
   const key = createPublicKey({ key: Buffer.from(made.publicKey), format: "der", type: "spki" });
   t.ok(verify("sha256", Buffer.from("words"), key, (await loaded?.sign(Buffer.from("words"))) ?? new Uint8Array()));
-});
-
-test("[ID-40] five power cuts in a row: every boot signs, TLS takes the key, and no failure is counted", { skip }, async (t) => {
-  const { directory, on } = await stateOf(t);
-  const words = Buffer.from("words");
-  const made: string[] = [];
-  for (let boot = 1; boot <= 5; boot += 1) {
-    const chip = await startSwtpm({ directory: join(directory, "chip") });
-    t.teardown(chip.stop);
-    const key = await (await on(chip.tcti)).create();
-    made.push(key.fingerprint);
-    const publicKey = createPublicKey({ key: Buffer.from(key.publicKey), format: "der", type: "spki" });
-    t.ok(verify("sha256", words, publicKey, await key.sign(words)), `boot ${boot} signs`);
-    t.ok(verify("sha256", words, publicKey, await providerCommands(chip).sign(key.tlsKey(), words)), "and so does OpenSSL");
-    {
-      await using tpm = await openTpm(chip);
-      t.match(await lockoutState(tpm), { isLockedOut: false, failures: 0 });
-    }
-    await chip.cut();
-  }
-  t.equal(new Set(made).size, 1, "it is one key");
 });
 
 test("[ID-6] another TPM refuses the key: the fault says what to do, and no new key is made", { skip }, async (t) => {

@@ -14,10 +14,11 @@ import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { runProgram } from "../../../../hal/linux/process/index.ts";
 import { activateTpmProvider, isStartedWith, isTpmProviderActive, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
 import { createTpmKeyStore } from "../../../../hal/linux/keys/index.ts";
+import { lockoutState } from "../../../../hal/linux/tpm2/index.ts";
 import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { issue, makeAuthority, openssl } from "../../../lab/counterparts/pki.ts";
-import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
+import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
 
 const skip = needs("swtpm", "tpm2-provider", "openssl");
 const CHILD = fileURLToPath(new URL("tls-child.ts", import.meta.url));
@@ -26,6 +27,7 @@ const CHILD = fileURLToPath(new URL("tls-child.ts", import.meta.url));
 const CONNECTIONS = 6;
 
 interface Device {
+  readonly chip: Swtpm;
   readonly directory: string;
   readonly files: DurableFiles;
   readonly provider: TpmProvider;
@@ -56,15 +58,22 @@ async function makeDevice(t: Test): Promise<Device & { server: { key: string; ce
   writeFileSync(publicFile, spki.export({ type: "spki", format: "pem" }));
   const signed = ["-CA", authority.certFile, "-CAkey", authority.keyFile, "-days", "1"];
   openssl(["x509", "-new", "-force_pubkey", publicFile, "-subj", "/CN=gw-1", ...signed, "-out", certFile]);
-  const device = { directory, files, provider, key, keyFile, certFile, authorityFile: authority.certFile };
+  const device = { chip, directory, files, provider, key, keyFile, certFile, authorityFile: authority.certFile };
   return { ...device, server: { key: hub.key, cert: hub.cert, ca: authority.cert } };
 }
 
 const stepSchema = v.looseObject({ step: v.string() });
 
-async function runChild(device: Device, more: { wanted: Readonly<Record<string, string>>; restart: boolean; port: number }) {
+interface ChildOptions {
+  readonly wanted: Readonly<Record<string, string>>;
+  readonly restart: boolean;
+  readonly port: number;
+  readonly connections?: number;
+}
+
+async function runChild(device: Device, { connections = CONNECTIONS, ...more }: ChildOptions) {
   const { keyFile, certFile, authorityFile } = device;
-  const options = JSON.stringify({ ...more, keyFile, certFile, authorityFile, connections: CONNECTIONS });
+  const options = JSON.stringify({ ...more, keyFile, certFile, authorityFile, connections });
   const { stdout } = await runProgram(process.execPath, [CHILD, options], { timeoutMs: 300_000, outputBytesMax: 65_536 });
   return stdout
     .trim()
@@ -118,6 +127,40 @@ test(
       connections,
       Array.from({ length: CONNECTIONS }, () => ({ authorized: true, commonName: "gw-1", protocol: "TLSv1.3" })),
     );
+  },
+);
+
+test(
+  "[ID-40] five power cuts in a row: every boot signs and speaks TLS with the same key, and no failure is counted",
+  { skip },
+  async (t) => {
+    const device = await makeDevice(t);
+    const { files, provider, key } = device;
+    const wanted = await activateTpmProvider({ files, directory: join(device.directory, "state"), provider });
+    const data = Buffer.from("words");
+    const spki = createPublicKey({ key: Buffer.from(key.publicKey), format: "der", type: "spki" });
+    const server = createServer({ ...device.server, requestCert: true, minVersion: "TLSv1.3" }, (socket: TLSSocket) => {
+      socket.on("error", (error) => t.fail(error.message));
+      socket.end(socket.authorized ? "hello gw-1" : "a stranger");
+    });
+    t.teardown(() => server.close());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const port = portOf(server.address());
+    let { chip } = device;
+    for (let boot = 1; boot <= 5; boot += 1) {
+      const found = await createTpmKeyStore({ files, provider }).create();
+      t.equal(found.fingerprint, key.fingerprint);
+      t.ok(verify("sha256", data, spki, await found.sign(data)), `boot ${boot} signs`);
+      const steps = await runChild(device, { wanted, restart: true, port, connections: 1 });
+      t.same(steps.at(-1), { step: "heard", words: "hello gw-1" }, "and speaks TLS");
+      {
+        await using tpm = await openTpm(chip);
+        t.match(await lockoutState(tpm), { isLockedOut: false, failures: 0 });
+      }
+      await chip.cut();
+      chip = await startSwtpm({ directory: chip.directory, port: chip.port });
+      t.teardown(chip.stop);
+    }
   },
 );
 

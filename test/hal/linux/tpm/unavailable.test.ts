@@ -102,7 +102,7 @@ test("[ID-48] passwords, full slots and a lockout: the reason says what is in th
   const again = await startSwtpm({ directory: chip.directory, port: chip.port });
   t.teardown(again.stop);
   await setPassword(again, "owner", "theirs");
-  t.match(await store.unavailable(), /^the owner hierarchy has a password, which this device does not know; have whoever owns/);
+  t.match(await store.unavailable(), /^the owner hierarchy has a password, which this device does not know; ask whoever owns/);
 });
 
 test("versions: 1.2.0 and later", async (t) => {
