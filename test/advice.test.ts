@@ -15,7 +15,8 @@ const NEEDED: readonly (readonly [file: string, text: RegExp])[] = [
 ];
 
 /** The reset itself: its commands and its carrying out advise nobody who has another trouble. */
-const CHOSEN = /"wipe plan"|\bwipe \?|factory reset (?:would destroy|of this device: needs an order)|or that of a factory reset, as wipe plan/u;
+const CHOSEN =
+  /"wipe plan"|\bwipe \?|factory reset (?:would destroy|of this device: needs an order)|or that of a factory reset, as wipe plan/u;
 
 const sources = ["agent", "warden", "hal", "ota", "provisioning", "hub", "build/units"]
   .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))))

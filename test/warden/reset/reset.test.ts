@@ -150,7 +150,9 @@ test("[ID-59] a marker that root wrote by hand is recorded without an order, and
   device.is.said = "left 3\nfree untouched\n";
   const service = await device.powerOn();
   await device.until(() => !isUnderWay(service));
-  t.match(device.trail, [{ event: "reset.done", result: "failed", detail: { left: 3, free: "untouched", chip: "none of ours" } }]);
+  t.match(device.trail, [
+    { event: "reset.done", result: "failed", detail: { left: 3, free: "untouched", chip: "none of ours" } },
+  ]);
   t.notOk(device.trail[0]?.principal);
   t.match(service.troubles(), [{ code: "reset.failed", message: /3 files could not be removed/u }]);
   for (const said of ["", "left x", "left 0\nfree everything\n", "x".repeat(300)]) {
