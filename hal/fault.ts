@@ -200,6 +200,9 @@ export const FAULT_CODES = [
   "escrow.not-opened",
   "escrow.not-this-device",
   "escrow.refused",
+  "reset.busy",
+  "reset.failed",
+  "reset.under-way",
 ] as const;
 
 export type FaultCode = (typeof FAULT_CODES)[number];

@@ -1,7 +1,7 @@
 // The services that change the machine, put together: trust, lockdown, updates and orders.
 import type { ChipReader } from "../hal/chip.ts";
 import { Fault, type FaultCode } from "../hal/fault.ts";
-import type { DeviceId } from "../hal/format/identity.ts";
+import type { BirthRecord, DeviceId } from "../hal/format/identity.ts";
 import type {
   BootChoice,
   ChildProgram,
@@ -18,14 +18,15 @@ import type {
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
 import type { ImageFacts } from "../ota/format/image.ts";
 import type { TrustedMetadata } from "../ota/trust/index.ts";
-import type { AuditEntry } from "./audit/format/index.ts";
+import type { AuditEntry, AuditHead } from "./audit/format/index.ts";
 import type { LockdownState } from "./lockdown/format/index.ts";
 import { type HubEndpoint, type LockdownService, startLockdown } from "./lockdown/index.ts";
 import type { OrderVerb } from "./orders/format/index.ts";
 import { createOrders, type Executor, type Orders } from "./orders/index.ts";
+import { openReset, type ResetChip, type ResetService } from "./reset/index.ts";
 import { openTargetService, type TargetService } from "./targets/index.ts";
 import type { UpdateStatus } from "./update/format.ts";
-import { type CheckName, type HealthPorts, startUpdates, type Updates } from "./update/index.ts";
+import { type CheckName, createReboot, type HealthPorts, startUpdates, type Updates } from "./update/index.ts";
 
 /** The machine, as far as the services need it. */
 export interface MachinePorts {
@@ -81,6 +82,17 @@ export interface ServicesOptions {
   readonly orders: Readonly<
     Partial<Record<OrderVerb, { readonly planHash: () => string | undefined; readonly execute: Executor }>>
   >;
+  /** What a factory reset needs to know of the rest of the warden. [ID-58] */
+  readonly reset: {
+    /** The warden's own directory. */
+    readonly state: DurableFiles;
+    /** The directory of the birth record. */
+    readonly birthFiles: DurableFiles;
+    readonly birth: () => BirthRecord | undefined;
+    readonly chip: ResetChip | undefined;
+    readonly auditHead: () => AuditHead;
+    readonly bootId: string;
+  };
   /** Records in the audit trail. Never throws. */
   readonly record: (entry: AuditEntry) => Promise<void>;
   /** Reports to the journal. */
@@ -88,7 +100,7 @@ export interface ServicesOptions {
 }
 
 export interface Services {
-  readonly verbs: TargetService["verbs"] & LockdownService["verbs"] & Updates["verbs"] & Orders["verbs"];
+  readonly verbs: TargetService["verbs"] & LockdownService["verbs"] & Updates["verbs"] & Orders["verbs"] & ResetService["verbs"];
   lockdown(): LockdownState;
   update(): UpdateStatus;
   /**
@@ -118,9 +130,14 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     targets,
     health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
   });
-  const orders = createOrderService(options, targets, lockdown, updates);
+  const reset = await openResetService(options, updates);
+  const orders = createOrderService(options, targets, lockdown, {
+    ...updates.orders,
+    ...options.orders,
+    "system.wipe": reset.order,
+  });
   return {
-    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...orders.verbs },
+    verbs: { ...targets.verbs, ...lockdown.verbs, ...updates.verbs, ...orders.verbs, ...reset.verbs },
     lockdown: () => lockdown.state(),
     update: () => updates.status(),
     saw: (what) => {
@@ -128,8 +145,9 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
       updates.nudge();
     },
     hold: (reason) => lockdown.hold(reason),
-    troubles: () => [...targets.troubles(), ...lockdown.troubles(), ...updates.troubles()],
+    troubles: () => [...reset.troubles(), ...targets.troubles(), ...lockdown.troubles(), ...updates.troubles()],
     stop: async () => {
+      await reset.stop();
       await updates.stop();
       await lockdown.stop();
     },
@@ -217,13 +235,34 @@ async function floorsOrFault(files: DurableFiles): Promise<Floors | Fault> {
   }
 }
 
+async function openResetService(
+  { ports, settings, deviceId, clock, record, report, reset }: ServicesOptions,
+  updates: Updates,
+): Promise<ResetService> {
+  const { state, birthFiles, birth, chip, auditHead, bootId } = reset;
+  return await openReset({
+    state,
+    marker: birthFiles,
+    chip,
+    clock,
+    bootId,
+    deviceId,
+    version: settings.image?.version,
+    birth,
+    update: () => updates.status(),
+    auditHead,
+    restart: createReboot(ports.power, record),
+    record,
+    report,
+  });
+}
+
 function createOrderService(
-  { deviceId, clock, clockTrusted, record, orders }: ServicesOptions,
+  { deviceId, clock, clockTrusted, record }: ServicesOptions,
   targets: TargetService,
   lockdown: LockdownService,
-  updates: Updates,
+  executors: ServicesOptions["orders"],
 ): Orders {
-  const executors: ServicesOptions["orders"] = { ...updates.orders, ...orders };
   return createOrders({
     deviceId,
     clock,

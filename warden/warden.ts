@@ -10,9 +10,10 @@ import type { HubKeys } from "./anchors.ts";
 import { type AuditDetail, type AuditEntry, decodeVerifier, verifierFingerprint } from "./audit/format/index.ts";
 import type { EscrowKey } from "./escrow/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
-import { openChip } from "./chip-services.ts";
+import { type ChipServices, openChip } from "./chip-services.ts";
 import { type ChipGuard, openChipGuard } from "./chip/index.ts";
 import { type BirthBook, createBirthBook, createKeyUpgrades, settleIdentity, recordBirth } from "./identity/index.ts";
+import { isResetUnderWay, type ResetChip } from "./reset/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
 import {
@@ -113,13 +114,14 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { chip } = ports.machine;
   const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
   // Beside the lockdown, which waits for no chip but for that first look.
-  // [ID-73] A chip that is not the device's own is not taken: it may belong in another device.
-  const opening = openChip(
-    { ...ports, state },
-    guard.held() === undefined ? settings : { ...settings, tpmOwnership: "leave" },
-    recorder,
-    { birth, log, deviceId: identity.id },
-  );
+  // [ID-73] A chip that is not the device's own is not taken: it may belong in another device. Nor
+  // is one that a reset has handed back taken again before the wipe. [ID-58]
+  const mayTake = guard.held() === undefined && !(await isResetUnderWay(state, ports.birth));
+  const opening = openChip({ ...ports, state }, mayTake ? settings : { ...settings, tpmOwnership: "leave" }, recorder, {
+    birth,
+    log,
+    deviceId: identity.id,
+  });
   const services = await openServices({
     ports: { ...ports.machine, files: tolerant(ports.machine.files, damage) },
     settings: settings.machine,
@@ -128,6 +130,14 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     clock,
     clockTrusted,
     orders: { "key.upgrade": keyUpgrades.order },
+    reset: {
+      state,
+      birthFiles: ports.birth,
+      birth: () => births.known(),
+      chip: chipOf(ports.tpm, opening),
+      auditHead: () => log.head,
+      bootId,
+    },
     onTrusted: (trusted) => time.raiseFloor(timeFloor(trusted, settings.bounds.floorMs, settings.bounds.ceilingMs)),
     record,
     report,
@@ -159,6 +169,20 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     sizeAtStart,
   });
   return createWarden({ identity, clock, handlers, log, recorder, guard, services, tpm });
+}
+
+/** The chip as a reset sees it, which may begin before the chip is settled. */
+function chipOf(tpm: TpmChip | undefined, opening: Promise<ChipServices>): ResetChip | undefined {
+  if (tpm === undefined) return undefined;
+  let opened: ChipOwnership | undefined;
+  void opening.then(({ ownership }) => (opened = ownership));
+  return {
+    owner: () => {
+      const state = opened?.state();
+      return state === undefined ? "unknown" : state.present ? state.ownership : "none";
+    },
+    release: async () => (await (await opening).ownership?.release()) ?? [],
+  };
 }
 
 function tolerant({ targets, lockdown, update }: MachinePorts["files"], { report }: DamageLog): MachinePorts["files"] {

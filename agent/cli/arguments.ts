@@ -15,7 +15,7 @@ interface AgentQuery {
 export type Invocation =
   | { readonly command: "help" }
   | { readonly command: "version" }
-  | (AgentQuery & { readonly command: "status" | "identity show" | "update status" | "lockdown show" })
+  | (AgentQuery & { readonly command: "status" | "identity show" | "update status" | "lockdown show" | "wipe plan" })
   | (AgentQuery & { readonly command: "audit tail"; readonly count: number | undefined })
   | (AgentQuery & { readonly command: "lockdown plan"; readonly file: string })
   | (AgentQuery & { readonly command: "order nonce"; readonly verb: OrderVerb })
@@ -80,7 +80,13 @@ export function parseInvocation(argv: readonly string[]): Invocation {
   const [noun, verb, ...rest] = positionals;
   const command = positionals.join(" ");
   const allow = (...names: readonly OptionName[]): void => refuseOthers(Object.keys(values), [...names, "json"]);
-  if (command === "status" || command === "identity show" || command === "update status" || command === "lockdown show") {
+  if (
+    command === "status" ||
+    command === "identity show" ||
+    command === "update status" ||
+    command === "lockdown show" ||
+    command === "wipe plan"
+  ) {
     allow("socket");
     return { command, socket, json };
   }
@@ -125,6 +131,7 @@ const ORDERED_COMMANDS: Readonly<Record<string, OrderedOperation>> = {
   "lockdown revert": "lockdown.revert",
   reboot: "system.reboot",
   "key upgrade": "key.upgrade",
+  wipe: "system.wipe",
 };
 
 function orderVerb(text: string | undefined): OrderVerb {

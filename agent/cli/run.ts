@@ -20,10 +20,12 @@ import {
   renderChallenge,
   renderLockdown,
   renderPreview,
+  renderResetPlan,
   renderStatus,
   renderTail,
   renderUpdate,
   renderUpgrade,
+  WIPING,
 } from "../status/index.ts";
 import { type Invocation, type OrderInvocation, parseInvocation } from "./arguments.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
@@ -125,6 +127,10 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
       const result = await ask(ports, socket, "lockdown.show", {});
       return show(result, renderLockdown(result));
     }
+    case "wipe plan": {
+      const result = await ask(ports, socket, "reset.plan", {});
+      return show(result, renderResetPlan(result));
+    }
     case "lockdown plan": {
       const policy = Buffer.from(ports.file(invocation.file, POLICY_BYTES_MAX)).toString("base64");
       const result = await ask(ports, socket, "lockdown.plan", { policy });
@@ -142,7 +148,8 @@ async function query(invocation: Query, ports: CommandPorts): Promise<ExitCode> 
 function orderedText(result: OperationResult<OrderedOperation>): string {
   if ("phase" in result) return renderUpdate(result);
   if ("state" in result) return renderLockdown(result);
-  return "rebooting" in result ? "This device restarts now.\n" : renderUpgrade(result.grant);
+  if ("rebooting" in result) return "This device restarts now.\n";
+  return "wiping" in result ? WIPING : renderUpgrade(result.grant);
 }
 
 /**

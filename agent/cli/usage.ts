@@ -7,8 +7,9 @@ export const DEFAULT_SOCKET = "/run/sallyport-agent/root.sock";
 export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] audit tail [-n N]
        sallyport [--socket PATH] [--json] identity show
-       sallyport [--socket PATH] [--json] update status | lockdown show | lockdown plan FILE
-       sallyport [--socket PATH] [--json] update approve | update revert | reboot |
+       sallyport [--socket PATH] [--json] update status | lockdown show | lockdown plan FILE |
+                 wipe plan
+       sallyport [--socket PATH] [--json] update approve | update revert | reboot | wipe |
                  lockdown confirm | lockdown revert | key upgrade [--challenge CHALLENGE --answer ANSWER]
        sallyport [--socket PATH] [--json] order nonce VERB
        sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]...
@@ -31,6 +32,8 @@ Queries the agent of this machine, or works on files without it.
   lockdown revert   withdraw the policy that is on trial *
   reboot            restart this device *
   key upgrade       make a stronger key, in the TPM, and get a certificate for it *
+  wipe plan         what a factory reset would destroy and keep
+  wipe              reset this device as from the factory; its owner signs what "wipe plan" prints *
   order nonce       a challenge for VERB, which is one of
                     ${carriedVerbSchema.options.join(", ")}
   audit verify      check an audit log offline; DIR is the warden's state directory or a copy of it,

@@ -68,6 +68,12 @@ export const COMMANDS: readonly ConsoleCommand[] = [
     help: "a stronger key, in the TPM: needs an order",
     does: { kind: "order", operation: "key.upgrade" },
   },
+  {
+    words: "wipe plan",
+    help: "what a factory reset would destroy",
+    does: { kind: "ask", operation: "reset.plan", show: "text" },
+  },
+  { words: "wipe", help: "factory reset of this device: needs an order", does: { kind: "order", operation: "system.wipe" } },
   { words: "logout", help: "end this session", does: { kind: "logout" } },
 ];
 

@@ -5,11 +5,13 @@ import {
   serialJson,
   renderIdentity,
   renderLockdown,
+  renderResetPlan,
   renderStatus,
   renderTail,
   renderUpdate,
   renderUpgrade,
   SCREEN_COLUMNS_MAX,
+  WIPING,
 } from "../status/index.ts";
 import type { OperationAction } from "./commands.ts";
 import { LIST_LINES_MAX } from "./limits.ts";
@@ -40,6 +42,10 @@ export function resultText(action: OperationAction, result: unknown): string {
       return "This device restarts now.\n";
     case "key.upgrade":
       return renderUpgrade(checked("key.upgrade").grant);
+    case "reset.plan":
+      return renderResetPlan(checked("reset.plan"));
+    case "system.wipe":
+      return WIPING;
     case "lockdown.plan":
     case "lockdown.enforced":
     case "order.nonce":

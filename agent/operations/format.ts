@@ -10,6 +10,7 @@ import {
   POLICY_BYTES_MAX,
 } from "../../warden/lockdown/format/index.ts";
 import { keyGrantSchema } from "../../warden/identity/format.ts";
+import { resetPlanViewSchema } from "../../warden/reset/format.ts";
 import { updateStatusSchema } from "../../warden/update/format.ts";
 import { ORDER_BYTES_MAX, type OrderVerb, planHashSchema } from "../../warden/orders/format/index.ts";
 import { principalIdSchema, OPERATOR_ROLES, type OperatorRole, operatorRoleSchema } from "../../warden/roster/format.ts";
@@ -80,6 +81,7 @@ export const carriedVerbSchema = v.picklist([
   "lockdown.confirm",
   "lockdown.revert",
   "system.reboot",
+  "system.wipe",
   "update.approve",
   "update.revert",
   "key.upgrade",
@@ -158,6 +160,15 @@ export const OPERATIONS = {
     roles: CARRIERS,
     changes: true,
   },
+  /** [ID-57] What `system.wipe` would destroy and keep, for the signer of the order. */
+  "reset.plan": {
+    args: v.strictObject({}),
+    result: resetPlanViewSchema,
+    roles: ["viewer", "technician", "maintainer", "security-admin", "auditor", "owner"],
+    changes: false,
+  },
+  /** Resets this device as from the factory: it answers, and restarts when the hub was told. */
+  "system.wipe": { args: orderArgs, result: v.strictObject({ wiping: v.literal(true) }), roles: CARRIERS, changes: true },
   /** What an order must sign: the device, a fresh nonce, and the hash of the order's subject. */
   "order.nonce": {
     args: v.strictObject({ verb: carriedVerbSchema }),

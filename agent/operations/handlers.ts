@@ -69,6 +69,11 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
       const { keyUpgrade } = await warden.call("status.read", {});
       return keyUpgrade === undefined ? {} : { grant: keyUpgrade };
     },
+    "reset.plan": () => warden.call("reset.plan", {}),
+    "system.wipe": async ({ order }) => {
+      await submit("system.wipe", order);
+      return { wiping: true };
+    },
     "order.nonce": async ({ verb }) => ({ deviceId: ports.deviceId(), ...(await warden.call("order.nonce", { verb })) }),
   };
 }

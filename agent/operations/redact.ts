@@ -30,6 +30,8 @@ export const REDACTORS: Redactors = {
   "lockdown.revert": (view) => view,
   "system.reboot": (result) => result,
   "key.upgrade": (result) => result,
+  "reset.plan": (plan) => plan,
+  "system.wipe": (result) => result,
   "order.nonce": (nonce) => nonce,
 };
 

@@ -6,6 +6,7 @@ export { identityViewOf, isIdentitySound, renderIdentity } from "./identity-text
 export { keyWords } from "./key-text.ts";
 export { renderLockdown, renderPreview } from "./lockdown-text.ts";
 export { renderStatus } from "./render.ts";
+export { renderResetPlan, WIPING } from "./reset-text.ts";
 export { SCREEN_COLUMNS_MAX } from "./rows.ts";
 export { serialJson, serialText, wrapText } from "./serial-text.ts";
 export { renderUpdate } from "./update-text.ts";

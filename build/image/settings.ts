@@ -175,6 +175,12 @@ export async function applySettings(root: string, { console, trialS, hubPorts }:
   await dropIn("sallyport-agent.service", "10-console", `[Service]\nDeviceAllow=${console.path} rw\n`);
   // Failures are reported on the console's line, and the audit key is shown there.
   const environment = `[Service]\nEnvironment=SALLYPORT_CONSOLE=${console.path} SALLYPORT_CONSOLE_BAUD=${console.baudRate}\n`;
-  for (const unit of ["sallyport-failed@.service", "sallyport-trial.service", "sallyport-audit-key.service", "emergency.service"])
+  for (const unit of [
+    "sallyport-failed@.service",
+    "sallyport-trial.service",
+    "sallyport-audit-key.service",
+    "sallyport-reset.service",
+    "emergency.service",
+  ])
     await dropIn(unit, "10-console", environment);
 }

@@ -45,7 +45,7 @@ export const keygen: HubCommand = {
 export const answer: HubCommand = {
   name: "answer",
   usage: `answer CHALLENGE --key FILE [--hold 300s] [--plan FILE | --fingerprint SHA256] ${EVIDENCE_USAGE} [--json]`,
-  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it. --fingerprint is that of the device's present key, for key.upgrade.`,
+  help: `Signs the challenge that a device shows on its console, and prints the one line to type there. The answer is valid for 5 minutes unless --hold says otherwise. This needs no hub. ${EVIDENCE_HELP} --plan is the plan of a policy on trial, as sallyport-hub ask ID lockdown.enforced --json prints it, or that of a factory reset, as wipe plan prints it on the device. --fingerprint is that of the device's present key, for key.upgrade.`,
   options: {
     ...JSON_OPTION,
     ...KEY_OPTION,

@@ -34,6 +34,7 @@ const OPTIONS = {
 /** Verbs of orders that an operation of the same name accepts. */
 const verbSchema = v.picklist([
   "system.reboot",
+  "system.wipe",
   "update.approve",
   "update.revert",
   "lockdown.confirm",
@@ -112,11 +113,16 @@ function trialCommand(verb: Verb, help: string): HubCommand {
 }
 
 /**
- * [LCK-20] Adds the plan that an order over a policy on trial is about, as the device sends it, or
- * that of a key upgrade.
+ * [LCK-20] [ID-57] Adds the plan that an order over a policy on trial, or over a reset, is about, as
+ * the device sends it, or that of a key upgrade.
  */
 async function withPlans(opened: Opened, given: Given, terminal: HubTerminal, request: OrderRequest): Promise<OrderRequest> {
   if (request.verb === "key.upgrade") return await withUpgrade(opened, given, terminal, request);
+  if (request.verb === "system.wipe") {
+    const asked = await askDevice(opened, terminal, request.deviceId, "reset.plan", {}, waitMsOf(given));
+    const plan = asked.state === "answered" ? tryCheck(OPERATIONS["reset.plan"].result, asked.result)?.plan : undefined;
+    return { ...request, ...(plan === undefined ? {} : { plan }) };
+  }
   if (!request.verb.startsWith("lockdown.")) return request;
   const plan = await planFrom(opened, given, terminal, request.deviceId, "now");
   const before = await planFrom(opened, given, terminal, request.deviceId, "before-trial");

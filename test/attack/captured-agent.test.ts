@@ -10,6 +10,7 @@ import { AUDIT_ATTACKS } from "./captured-agent/audit.ts";
 import { IDENTITY_ATTACKS, KEY_ATTACKS } from "./captured-agent/identity.ts";
 import { LOCKDOWN_ATTACKS } from "./captured-agent/lockdown.ts";
 import { ORDER_ATTACKS } from "./captured-agent/order.ts";
+import { RESET_ATTACKS } from "./captured-agent/reset.ts";
 import { SESSION_ATTACKS } from "./captured-agent/session.ts";
 import { TIME_ATTACKS } from "./captured-agent/time.ts";
 import { TPM_ATTACKS } from "./captured-agent/tpm.ts";
@@ -26,6 +27,7 @@ const ATTACKS: { readonly [V in WardenVerb]: (attack: Attack) => Promise<void> }
   ...TRUST_ATTACKS,
   ...LOCKDOWN_ATTACKS,
   ...ORDER_ATTACKS,
+  ...RESET_ATTACKS,
   ...UPDATE_ATTACKS,
 };
 

@@ -2,7 +2,7 @@
 // hub really signed for it, it makes as many records as it can.
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "tap";
-import { AUDIT_EVENTS, cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
+import { AUDIT_EVENTS, AUDIT_RECORD_BYTES_MAX, cosign, decodeNote, encodeNote } from "../../warden/audit/format/index.ts";
 import { openAuditLog } from "../../warden/audit/index.ts";
 import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
 import { WARDEN_VERBS, type WardenVerb } from "../../warden/protocol/format.ts";
@@ -121,6 +121,7 @@ const WORST: { readonly [V in WardenVerb]: (attacker: Attacker) => Promise<void>
   "tpm.escrow": async ({ warden }) => void (await warden.ask("tpm.escrow", {})),
   "tpm.escrowed": async ({ warden, unique }) =>
     void (await warden.ask("tpm.escrowed", { note: `${unique()}\n\n— a AAAAAAAA\n` })),
+  "reset.plan": async ({ warden }) => void (await warden.ask("reset.plan", {})),
   "update.read": async ({ warden }) => void (await warden.ask("update.read", {})),
   "update.begin": async (attacker) => {
     for (let n = 0; n < 4; n++) await bring(attacker, "update.begin", { target: `os/lab-${attacker.unique()}` }, true);
@@ -169,7 +170,8 @@ test("[AUD-12] [OPS-2] every verb at its worst: the records of a minute stay wit
   t.ok((first?.said ?? Infinity) <= APPENDED_BYTES_BURST_MAX + APPENDED_BYTES_PER_MINUTE_MAX);
   for (const { own, said } of others) {
     t.ok(own <= OWN_BYTES_PER_MINUTE_MAX, `${own} bytes of the warden's own in a minute`);
-    t.ok(said <= APPENDED_BYTES_PER_MINUTE_MAX, `${said} bytes of the agent's in a minute`);
+    // a round of attacks ends after the minute, and what one left of the allowance is in the next
+    t.ok(said <= APPENDED_BYTES_PER_MINUTE_MAX + AUDIT_RECORD_BYTES_MAX, `${said} bytes of the agent's in a minute`);
   }
   const events = new Set(recordsIn(files.audit).map(({ event }) => event));
   for (const event of ["time.set", "order.refused", "login.refused", "trust.refreshed", "trust.refused", "update.refused"])

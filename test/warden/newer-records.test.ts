@@ -45,6 +45,7 @@ const DECLARED_IN = [
   "warden/lockdown/record.ts",
   "ota/floor/record.ts",
   "ota/commit/record.ts",
+  "warden/reset/record.ts",
   "warden/update/approval.ts",
   "warden/escrow/escrow.ts",
   "warden/tpm/record.ts",

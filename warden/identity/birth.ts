@@ -130,6 +130,8 @@ function isRecordOf(record: BirthRecord, { protection, keyFingerprint }: FirstKe
 
 export interface BirthBook {
   read(): Promise<BirthRecord | undefined>;
+  /** The record as it was read or written last, without asking the disk. */
+  known(): BirthRecord | undefined;
   record(identity: DeviceIdentity, key: FirstKey): Promise<BirthRecord>;
   /**
    * Replaces the key of the record, or finds that it was replaced by this one. After a power cut
@@ -147,9 +149,11 @@ export interface BirthBook {
  */
 export function createBirthBook(files: DurableFiles): BirthBook {
   const exclusively = createMutex();
+  let known: BirthRecord | undefined;
   return {
-    read: () => readBirth(files),
-    record: (identity, key) => exclusively(() => writeBirth(files, identity, key)),
-    replace: (key, granted) => exclusively(() => writeUpgrade(files, key, granted)),
+    read: () => exclusively(async () => (known = await readBirth(files))),
+    known: () => known,
+    record: (identity, key) => exclusively(async () => (known = await writeBirth(files, identity, key))),
+    replace: (key, granted) => exclusively(async () => (known = await writeUpgrade(files, key, granted))),
   };
 }

@@ -23,6 +23,7 @@ import {
 import { upgradePlanHash, upgradePlanSchema, upgradePlansOf } from "../identity/format.ts";
 import { differenceOf, type Plan, PLAN_BYTES_MAX, planHash as hashOf, planSchema, staysOpen } from "../lockdown/format/index.ts";
 import { type Order, orderVerbSchema, planHashSchema, signOrder } from "../orders/format/index.ts";
+import { describeReset, RESET_PLAN_BYTES_MAX, type ResetPlan, resetPlanHash, resetPlanSchema } from "../reset/format.ts";
 import { groupsOf, parseRoster, ROSTER_BYTES_MAX } from "../roster/format.ts";
 
 /** An order request: what is signed, and the evidence that the device sent with it. */
@@ -127,6 +128,8 @@ export async function resolveSubject(request: OrderRequest, evidence: OrderEvide
       return { lines: shown([head, ...trialLines(request)]), needsConsent: true };
     case "key.upgrade":
       return { lines: shown([head, ...upgradeLines(request)]), needsConsent: true };
+    case "system.wipe":
+      return { lines: shown([head, ...wipeLines(request)]), needsConsent: true };
     case "console.login":
     case "system.reboot":
       if (request.planHash !== undefined)
@@ -186,6 +189,37 @@ function trialLines(request: OrderRequest): readonly string[] {
       ? [compared]
       : [...section(request, `opens, ${compared}`, opens), ...section(request, `closes, ${compared}`, closes)]),
   ];
+}
+
+/**
+ * [ID-57] What the device would lose, hashed again. The device says it, and carries out this and
+ * nothing else.
+ */
+function wipeLines(request: OrderRequest): readonly string[] {
+  const { planHash, deviceId } = request;
+  if (planHash === undefined) throw unresolved(request, "the device names no plan");
+  if (request.plan === undefined)
+    throw unresolved(request, `the plan with the hash ${planHash} is not at hand: the device prints it ("wipe plan")`);
+  const plan = readResetPlan(request, request.plan);
+  const found = resetPlanHash(plan);
+  if (found !== planHash)
+    throw unresolved(request, `the device asks for ${planHash}, but the plan at hand has the hash ${found}`);
+  if (plan.deviceId !== deviceId) throw unresolved(request, `the plan is for "${plan.deviceId}"`);
+  return [
+    `plan    ${planHash}`,
+    "        hashed again on this machine",
+    ...describeReset(plan).map(([label, text]) => `${label.padEnd(7)} ${text}`),
+    "caution nothing brings the key back; compare its fingerprint with the list of devices",
+  ];
+}
+
+function readResetPlan(request: OrderRequest, plan: unknown): ResetPlan {
+  try {
+    if (Buffer.byteLength(JSON.stringify(plan)) <= RESET_PLAN_BYTES_MAX) return check(resetPlanSchema, plan, "plan");
+  } catch (error) {
+    throw unresolved(request, asFault(error, "schema.invalid", "read the plan").message);
+  }
+  throw unresolved(request, `the plan has more than ${RESET_PLAN_BYTES_MAX} bytes`);
 }
 
 function readPlan(request: OrderRequest, plan: unknown): Plan {

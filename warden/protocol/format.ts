@@ -32,6 +32,7 @@ import {
 } from "../lockdown/format/index.ts";
 import { escrowStateSchema } from "../escrow/format/index.ts";
 import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from "../orders/format/index.ts";
+import { resetPlanViewSchema } from "../reset/format.ts";
 import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
 import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
 import { keyGrantSchema } from "../identity/format.ts";
@@ -389,6 +390,14 @@ export const WARDEN_VERBS = {
     result: v.strictObject({ escrowed: v.literal(true) }),
     changes: "machine",
     limiter: "hub-signatures",
+    refusals: "session",
+  },
+  /** [ID-57] What an order `system.wipe` would destroy and keep now. */
+  "reset.plan": {
+    args: nothing,
+    result: resetPlanViewSchema,
+    changes: "nothing",
+    limiter: "requests",
     refusals: "session",
   },
   "update.read": {

@@ -9,4 +9,5 @@ export type {
   UpdateSettings,
   VerifiedOrder,
 } from "./ports.ts";
+export { createReboot } from "./reboot.ts";
 export { startUpdates } from "./updates.ts";

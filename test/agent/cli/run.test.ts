@@ -53,6 +53,16 @@ const TAIL = {
   ],
 };
 
+test("[ID-57] wipe plan prints what a reset destroys, and the plan in one line for the owner's tool", async (t) => {
+  const plan = { v: 1, kind: "reset-plan", deviceId: "gw-1", identity: null, chip: "none", version: null, lost: [], kept: [] };
+  const answer = { planHash: `sha256:${"ab".repeat(32)}`, plan };
+  const { code, out, asked } = await run("wipe plan", gives(answer));
+  t.equal(code, 0);
+  t.match(asked, [{ request: { operation: "reset.plan", args: {} } }]);
+  t.same(JSON.parse(out.trimEnd().split("\n").at(-1) ?? ""), plan);
+  t.same(JSON.parse((await run("--json wipe plan", gives(answer))).out), answer);
+});
+
 test("[OPS-6] status makes one request and prints the screen; --json prints all of it", async (t) => {
   const text = await run("--socket /run/x status", gives(CONNECTED));
   t.equal(text.code, 0);
@@ -159,12 +169,13 @@ function agentWith(result: Record<string, unknown>, planHash?: string) {
   };
   return { ask, orders };
 }
-const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key FILE\n/u.exec(text)?.[1] ?? "";
+const challengeIn = (text: string): string => /sallyport-hub answer (\S+) --key FILE(?: --plan PLAN)?\n/u.exec(text)?.[1] ?? "";
 
-test("[OPS-7] each of the six ordered commands shows the challenge, reads its answer, and sends the order", async (t) => {
+test("[OPS-7] each of the ordered commands shows the challenge, reads its answer, and sends the order", async (t) => {
   const shown = { state: { at: "confirmed", counter: 8 }, open: ["tcp 22"], usb: [] };
   const cases: readonly [string, Record<string, unknown>, string, RegExp][] = [
     ["reboot", { rebooting: true }, "system.reboot", /^This device restarts now\.\n$/u],
+    ["wipe", { wiping: true }, "system.wipe", /^This device tells the hub, .* restarts to be wiped\.\n$/u],
     [
       "key upgrade",
       { grant: { order: NONCE, by: "ada", from: `sha256:${NONCE}`, to: "tpm", expires: "2027-03-01T00:00:00.000Z" } },
@@ -196,7 +207,10 @@ test("[OPS-7] each of the six ordered commands shows the challenge, reads its an
     const end = await run(line, ask, (shown) => `${alice.answer(challengeIn(shown))}  `);
     t.equal(end.code, 0, line);
     t.match(end.out, text);
-    t.match(end.err, `sallyport-hub answer sp1/${verb}/gw-0042/${NONCE}/${PLAN} --key FILE\n`);
+    t.match(
+      end.err,
+      `sallyport-hub answer sp1/${verb}/gw-0042/${NONCE}/${PLAN} --key FILE${line === "wipe" ? " --plan PLAN" : ""}\n`,
+    );
     t.same(orders, [`${verb} ${verb} gw-0042 true ${PLAN}`]);
   }
 });

@@ -116,7 +116,7 @@ test("[CON-4] login shows a challenge with the command to run; after its answer 
   t.match(await at.type("audit tail 2\r"), "3 records, 1 witnessed by the hub");
   t.match(
     await at.type("help\r"),
-    /\n  audit tail \[N\].*\n.*\n  update approve .*\n  update revert .*\n  lockdown .*\n.*\n.*\n  reboot .*\n  key upgrade .*\n  logout /u,
+    /\n  audit tail \[N\].*\n.*\n  update approve .*\n  update revert .*\n  lockdown .*\n.*\n.*\n  reboot .*\n  key upgrade .*\n  wipe plan .*\n  wipe .*\n  logout /u,
   );
   t.match(await at.type("login\r"), "Logged in as alice, technician. Type");
   t.match(at.performed.at(-1), { event: "operation.allowed", principal: "alice", correlation: /^console-[0-9a-f]{8}-2$/ });

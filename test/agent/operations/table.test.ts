@@ -63,6 +63,8 @@ test("[OPS-4] the whole table is pinned, so that a new operation or a wider righ
     "lockdown.revert changes: viewer technician maintainer security-admin owner",
     "system.reboot changes: viewer technician maintainer security-admin owner",
     "key.upgrade changes: viewer technician maintainer security-admin owner",
+    "reset.plan reads: viewer technician maintainer security-admin auditor owner",
+    "system.wipe changes: viewer technician maintainer security-admin owner",
     "order.nonce reads: viewer technician maintainer security-admin owner",
   ]);
 });

@@ -16,7 +16,7 @@ export const ORDER_ATTACKS: AttacksOn<"order"> = {
       { verb: "console.login", nonce: "5a".repeat(32) },
     ])
       await refused("order.nonce", args, /protocol\.invalid/u);
-    for (const verb of ["system.wipe", "role.grant", "lockdown.open", "lockdown.confirm", "lockdown.revert"])
+    for (const verb of ["role.grant", "lockdown.open", "lockdown.confirm", "lockdown.revert"])
       await refused("order.nonce", { verb });
     const answers: string[] = [];
     for (let n = 0; n < 40; n++)

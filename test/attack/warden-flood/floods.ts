@@ -79,6 +79,7 @@ const WORST: { readonly [V in WardenVerb]: unknown } = {
   "order.signer": { keyid: hex },
   "tpm.escrow": {},
   "tpm.escrowed": { note: `sallyport/escrow/1/x\n1\n\n${"\u2014 a AAAA\n".repeat(600)}` },
+  "reset.plan": {},
   "update.read": {},
   "update.begin": { target: "os/gateway-9", absent: paths },
   "update.write": { part: "root", from: 0, to: 1_000_000 },

@@ -90,9 +90,9 @@ test("[OPS-7] an order is signed over a nonce that the device made for it, and s
     { detail: { operation: "order.nonce", verb: "system.reboot" } },
     { deviceId: "gw-1", detail: { operation: "system.reboot", keyid, reason } },
   ]);
-  t.match(await hubCommand(state, "order", "gw-1", "system.wipe", "--key", file), {
+  t.match(await hubCommand(state, "order", "gw-1", "role.grant", "--key", file), {
     code: 2,
-    err: [/VERB "system\.wipe"/, /usage/],
+    err: [/VERB "role\.grant"/, /usage/],
   });
 });
 

@@ -23,6 +23,8 @@ import { NOTE_BYTES_MAX, SEGMENT_BYTES_MAX, segmentName } from "../../../warden/
 import { openCheckpoint } from "../../../warden/audit/checkpoints.ts";
 import { loadAuditKey } from "../../../warden/audit/key.ts";
 import { AUDIT_KEY_BYTES_MAX } from "../../../warden/audit/limits.ts";
+import { RESET_RECORD_BYTES_MAX } from "../../../warden/reset/limits.ts";
+import { RESET_FILE, RESET_RECORD } from "../../../warden/reset/record.ts";
 import { ASIDE_BYTES_MAX, RECORD_BYTES_MAX as CHIP_BYTES_MAX } from "../../../warden/tpm/limits.ts";
 import { readAside, readChipRecord } from "../../../warden/tpm/record.ts";
 import { openTrustedClock } from "../../../warden/time/trusted-clock.ts";
@@ -124,6 +126,20 @@ function smallRecords(): readonly (readonly [string, Edge])[] {
         KEY_GRANT.bytesMax,
         { by: "ada", from: `sha256:${"ab".repeat(32)}`, order: "5a".repeat(32), orderedAt: 1, readable: 1, to: "tpm", v: 1 },
         async (files) => await readRecord(files, "key-grant.json", KEY_GRANT),
+      ),
+    ],
+    [
+      "record of a reset",
+      record(
+        RESET_RECORD_BYTES_MAX,
+        {
+          at: "released",
+          chip: { handedBack: true },
+          order: { by: "ada", planHash: `sha256:${"ab".repeat(32)}` },
+          readable: 1,
+          v: 1,
+        },
+        async (files) => notIgnored(await readRecord(files, RESET_FILE, RESET_RECORD)),
       ),
     ],
     [

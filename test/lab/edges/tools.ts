@@ -19,6 +19,7 @@ import { digestOf, fingerprintOf, typed } from "../../../hub/cli/state.ts";
 import { readKey } from "../../../hub/orders/index.ts";
 import { timestampOf } from "../../../hub/repository/check.ts";
 import { planHash, POLICY_BYTES_MAX } from "../../../warden/lockdown/format/index.ts";
+import { KEPT, LOST, type ResetPlan, resetPlanHash } from "../../../warden/reset/format.ts";
 import { planLockdown } from "../../../warden/lockdown/plan/index.ts";
 import { installerPlaces } from "../../../warden/install/command.ts";
 import { challengeText, ORDER_BYTES_MAX, orderOfAnswer, readOrderUnverified } from "../../../warden/orders/format/index.ts";
@@ -37,6 +38,17 @@ const NONCE = "5a".repeat(32);
 const SHA = "ab".repeat(32);
 const CHALLENGE = { verb: "system.reboot", deviceId: DEVICE_ID, nonce: NONCE } as const;
 const PLAN = planLockdown(labPolicy(), labSnapshot());
+const RESET_PLAN: ResetPlan = {
+  v: 1,
+  kind: "reset-plan",
+  deviceId: DEVICE_ID,
+  identity: { protection: "tpm", keyFingerprint: `sha256:${"0a".repeat(32)}` },
+  chip: "ours",
+  version: "2.4.1",
+  lost: [...LOST],
+  kept: [...KEPT],
+};
+const WIPE = { verb: "system.wipe", deviceId: DEVICE_ID, nonce: NONCE, planHash: resetPlanHash(RESET_PLAN) } as const;
 const TRIAL = { verb: "lockdown.confirm", deviceId: DEVICE_ID, nonce: NONCE, planHash: planHash(PLAN) } as const;
 
 export function toolEdges(): ReadonlyMap<string, Edge> {
@@ -247,6 +259,12 @@ function orderEdges(): ReadonlyMap<string, Edge> {
     [
       "order request",
       jsonEdge(ORDER_REQUEST_BYTES_MAX, { v: 1, kind: "order-request", ...TRIAL, plan: PLAN, before: PLAN }, async (bytes) =>
+        resolveSubject(parseOrderRequest(bytes), { repository: undefined, nowMs: Date.now() }),
+      ),
+    ],
+    [
+      "order request of a reset",
+      jsonEdge(ORDER_REQUEST_BYTES_MAX, { v: 1, kind: "order-request", ...WIPE, plan: RESET_PLAN }, async (bytes) =>
         resolveSubject(parseOrderRequest(bytes), { repository: undefined, nowMs: Date.now() }),
       ),
     ],

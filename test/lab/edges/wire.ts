@@ -90,6 +90,7 @@ const WARDEN_ARGS: { readonly [V in WardenVerb]: WardenArgs<V> } = {
   "order.signer": { keyid: SHA },
   "tpm.escrow": {},
   "tpm.escrowed": { note: "n".repeat(8192) },
+  "reset.plan": {},
   "update.read": {},
   "update.begin": { target: `os/${"t".repeat(128)}`, absent: PATHS },
   "update.write": { part: "root", from: 0, to: 1 },

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import type { Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import type { UpdateStatus } from "../../../warden/update/format.ts";
+import type { KeyHolder } from "../counterparts/operator-keys.ts";
 import type { HubProcess } from "../worlds/hub-process.ts";
 import { hubRecords, updateStatus } from "../worlds/hub-cli-json.ts";
 import { eventually } from "../runner/process.ts";
@@ -21,6 +22,8 @@ const POLL_EVERY_MS = 2000;
 export interface FollowedGateway {
   readonly gateway: Gateway;
   readonly hub: HubProcess;
+  /** The operator of the roster who owns the gateway. */
+  readonly owner: KeyHolder;
   /** The hub's output since its start, by lines. */
   readonly journal: readonly string[];
   readonly say: (line: string) => void;
@@ -73,6 +76,7 @@ export async function followGateway(t: Test): Promise<FollowedGateway> {
   return {
     gateway,
     hub,
+    owner: site.golden.owner,
     journal,
     say,
     logged: (pattern) => waited(gateway.log, pattern),

@@ -5,7 +5,7 @@
 // does not. [OTA-34] [OTA-35]
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
 import { decodeBootPlan, type SlotName } from "../../../hal/format/slots.ts";
@@ -13,6 +13,7 @@ import type { ImageFacts } from "../../../ota/format/image.ts";
 import { HARDWARE } from "./board.ts";
 import { powerOn } from "../fakes/bootloader.ts";
 import { eventually, HANG_MS, type RunningProgram } from "../runner/process.ts";
+import { UNITS } from "../runner/units.ts";
 import type { Rig } from "./rig.ts";
 import { readSystemHeader, type SystemHeader } from "./system-image.ts";
 
@@ -64,6 +65,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
   const bootUp = async (programs: "all" | "warden", after: string | undefined): Promise<void> => {
     await rm(request, { force: true });
     forgetKernelState(rig);
+    await wipeState(rig);
     const slot = await powerOn(root);
     const system = await readSystemHeader(rig.board.slots[slot]);
     const trial = decodeBootPlan(await readFile(rig.board.slots.bootChoice, "latin1")).trial?.slot === slot;
@@ -178,6 +180,29 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       clearTimeout(timer);
       resolve();
     });
+  });
+}
+
+/**
+ * What `sallyport-reset.service` does before the programs: nothing, unless a reset was ordered. The
+ * disk of the machine that runs the test is told nothing about blocks.
+ */
+async function wipeState({ directory, board }: Rig): Promise<void> {
+  const tools = join(directory, "tools");
+  await mkdir(tools, { recursive: true });
+  await writeFile(join(tools, "fstrim"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const below = (path: string): string => path.slice(directory.length);
+  spawnSync("sh", [`${UNITS}/usr/lib/sallyport/wipe-state`], {
+    stdio: "ignore",
+    timeout: HANG_MS,
+    env: {
+      PATH: `${tools}:/usr/bin:/bin`,
+      SALLYPORT_ROOT: directory,
+      SALLYPORT_CONSOLE: "/dev/null",
+      SALLYPORT_BIRTH: below(board.birth),
+      SALLYPORT_STATE: below(board.agentState),
+      SALLYPORT_WARDEN_STATE: below(board.wardenState),
+    },
   });
 }
 

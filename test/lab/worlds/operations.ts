@@ -57,6 +57,8 @@ export const HANDLERS: OperationHandlers = {
   "lockdown.revert": unexpected("lockdown.revert"),
   "system.reboot": unexpected("system.reboot"),
   "key.upgrade": unexpected("key.upgrade"),
+  "reset.plan": unexpected("reset.plan"),
+  "system.wipe": unexpected("system.wipe"),
   "order.nonce": unexpected("order.nonce"),
 };
 

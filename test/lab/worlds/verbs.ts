@@ -33,6 +33,7 @@ export const VERBS: VerbHandlers = {
   "order.signer": unexpected("order.signer"),
   "tpm.escrow": unexpected("tpm.escrow"),
   "tpm.escrowed": unexpected("tpm.escrowed"),
+  "reset.plan": unexpected("reset.plan"),
   "update.read": unexpected("update.read"),
   "update.begin": unexpected("update.begin"),
   "update.write": unexpected("update.write"),

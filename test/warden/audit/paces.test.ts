@@ -54,6 +54,8 @@ const begun: Pace = {
 };
 /** A trial needs a counter that was not tried yet, or an order. */
 const trial: Pace = { by: "signed", in: LOCKDOWN, at: "warden/lockdown/verbs.ts", bound: /counter/u };
+/** One reset is under way at a time, and each takes an order of the owner and a restart. */
+const reset: Pace = { by: "signed", in: "warden/reset/trail.ts", at: "warden/reset/machine.ts", bound: /state\.at === "idle"/u };
 const pending: Pace = { by: "log", in: PENDING, bound: /pending\.(?:sealed|recovered|dropped)/u };
 
 const PACES = {
@@ -91,6 +93,10 @@ const PACES = {
   "update.rolled-back": begun,
   "update.failed": begun,
   "system.rebooting": { by: "signed", in: "warden/update/reboot.ts", bound: /before === undefined/u },
+  "reset.ordered": reset,
+  "reset.chip-kept": { ...reset, bound: /RELEASE_TRIES_MAX/u },
+  "reset.done": reset,
+  "reset.failed": reset,
   "state.damaged": { by: "start", in: WARDEN, at: "hal/damaged-files.ts", bound: /REMEMBERED_MAX/u },
   "tpm.owned": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "tpm.owner-changed": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },

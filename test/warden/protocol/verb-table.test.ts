@@ -34,6 +34,7 @@ const READS: { readonly [V in ReadingVerb]: WardenArgs<V> } = {
   "order.nonce": { verb: "system.reboot" },
   "order.signer": { keyid: "ab".repeat(32) },
   "tpm.escrow": {},
+  "reset.plan": {},
   "update.read": {},
 };
 
