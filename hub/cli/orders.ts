@@ -113,8 +113,8 @@ function trialCommand(verb: Verb, help: string): HubCommand {
 }
 
 /**
- * [LCK-20] [ID-57] Adds the plan that an order over a policy on trial, or over a reset, is about, as
- * the device sends it, or that of a key upgrade.
+ * [LCK-20] [ID-57] Adds the plan that an order over a policy on trial, or over a reset, is about,
+ * as the device sends it, or that of a key upgrade.
  */
 async function withPlans(opened: Opened, given: Given, terminal: HubTerminal, request: OrderRequest): Promise<OrderRequest> {
   if (request.verb === "key.upgrade") return await withUpgrade(opened, given, terminal, request);

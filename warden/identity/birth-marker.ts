@@ -50,9 +50,9 @@ export async function recordBirth(
 
 /**
  * [ID-20] Whether the birth record in the file `name` existed once, complete. Then an empty record
- * file counts as damaged, and no second identity is made. The wipe of a reset removes the marker too
- * [ID-59]. Where somebody removed that record alone, by hand, and the power fails while the new one
- * is written, the file has to be removed once more.
+ * file counts as damaged, and no second identity is made. The wipe of a reset removes the marker
+ * too [ID-59]. Where somebody removed that record alone, by hand, and the power fails while the new
+ * one is written, the file has to be removed once more.
  * @throws Fault `file.*`.
  */
 export async function isBirthRecorded(state: DurableFiles, name: string): Promise<boolean> {

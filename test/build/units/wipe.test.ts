@@ -5,6 +5,7 @@ import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/
 import { dirname, join } from "node:path";
 import { test, type Test } from "tap";
 import { needs } from "../../lab/runner/needs.ts";
+import { canonicalJson } from "../../../hal/format/json.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
@@ -31,6 +32,8 @@ const KEPT: Readonly<Record<string, string>> = {
   // what opens a TPM that was not handed back [ID-58]
   "var/lib/sallyport-warden/tpm.json": "passwords",
   "var/lib/sallyport-warden/tpm-aside.json": "passwords",
+  // which only the owner's key opens; the next one must be later [ID-55]
+  "var/lib/sallyport-warden/tpm-escrow.json": "sealed passwords",
   "var/lib/another/file": "not ours",
   "boot/EFI/Linux/gw_1_a.efi": "kernel",
 };
@@ -39,11 +42,17 @@ const KEPT: Readonly<Record<string, string>> = {
 const GONE: Readonly<Record<string, string>> = {
   "var/lib/sallyport/device-key.pem": "SECRET",
   "var/lib/sallyport/.new-device-key.pem": "SECRET",
+  "var/lib/sallyport/device-key.sealed.pem": "SECRET",
+  "var/lib/sallyport/device-key.tss2.pem": "SECRET",
+  "var/lib/sallyport/key-upgrade.json": "{}",
+  "var/lib/sallyport/certificate-upgrade.pem": "certificate",
   "var/lib/sallyport/..strange": "SECRET",
   "var/lib/sallyport/two words/and\na line": "SECRET",
   "var/lib/sallyport/spool/0001": "message",
   "var/lib/sallyport-handover/drop": "chunk",
   "var/lib/sallyport-warden/birth-told": "x",
+  "var/lib/sallyport-warden/key-grant.json": "{}",
+  "var/lib/sallyport-warden/tpm-restore.json": "passwords",
   "var/lib/sallyport-warden/clock.json": "{}",
   "var/lib/sallyport-warden/lockdown/lockdown.json": "policy",
   "var/lib/sallyport-warden/dead-man/fired-1.nft": "table",
@@ -52,6 +61,9 @@ const GONE: Readonly<Record<string, string>> = {
   "var/lib/sallyport-warden/update/approved.json": "approval",
   "var/lib/sallyport-warden/what-a-later-release-keeps": "unknown",
   "boot/sallyport/birth.json": BIRTH,
+  // of a key that was upgraded [ID-67]
+  "boot/sallyport/birth-sealed.json": BIRTH,
+  "boot/sallyport/birth-tpm.json": BIRTH,
 };
 
 interface Machine {
@@ -84,7 +96,8 @@ async function machine(t: TestContext, marker = "wipe\n", fstrim = "exit 0"): Pr
   for (const command of COMMANDS) {
     // a sync is worth something on a whole gateway; here it would only wait for a disk
     const played: Readonly<Record<string, string>> = { fstrim, sync: "exit 0" };
-    const real = played[command] ?? `exec "/usr/bin/${command}" "$@"`;
+    const keep = 'for path; do [ "$path" != "${KEEP:-}" ] || exit 1; done';
+    const real = played[command] ?? `${keep}\nexec "/usr/bin/${command}" "$@"`;
     const counted = `read -r n < ${tools}/count; n=$((n + 1)); echo $n > ${tools}/count`;
     const cut = `if [ "$n" = "$CUT" ]; then read -r pid < ${tools}/pid; kill -9 "$pid"; exit 1; fi`;
     const fail = `[ "\${FAIL:-}" != ${command} ] || exit 1`;
@@ -160,7 +173,7 @@ test("[ID-59] [STA-1] wherever the power is cut, the next boot finishes the wipe
     const files = await device.files();
     const isMarked = files.includes("boot/sallyport/reset");
     if (!isMarked) t.ok(cutAt > last - 3, `cut ${cutAt}: the marker is the last thing that goes`);
-    if (!files.includes("boot/sallyport/birth.json"))
+    if (!files.includes("boot/sallyport/birth-tpm.json"))
       t.ok(files.includes(RESULT), `cut ${cutAt}: the birth record goes after all else`);
     t.equal(device.wipe(0, QUICK).status, 0);
     await expectWiped(t, device, `cut ${cutAt}`);
@@ -206,6 +219,26 @@ test("[ID-59] other directories, as their configurations name them, are wiped, a
     [],
   );
   t.ok(files.includes("var/lib/sallyport/device-key.pem"), "another directory is left alone");
+});
+
+test("[ID-58] [ID-59] former passwords of the TPM go where it was handed back, and stay where it was not", async (t) => {
+  const [record, aside] = ["var/lib/sallyport-warden/reset.json", "var/lib/sallyport-warden/tpm-aside.json"];
+  for (const handedBack of [true, false]) {
+    const device = await machine(t);
+    const chip = { handedBack, ...(handedBack ? {} : { code: "tpm.timeout" }) };
+    await writeFile(join(device.root, record), canonicalJson({ at: "marked", chip, readable: 1, v: 1 }));
+    t.equal(device.wipe(0, QUICK).status, 0);
+    t.equal((await device.files()).includes(aside), !handedBack);
+  }
+});
+
+test("[ID-59] a record of an upgraded key that cannot be removed is said, and the marker stays", async (t) => {
+  const device = await machine(t);
+  const record = join(device.root, "boot/sallyport/birth-tpm.json");
+  t.equal(device.wipe(0, { ...QUICK, KEEP: record }).status, 1);
+  t.match(await device.said(), /its birth record cannot be removed; the reset is not done/u);
+  t.equal(device.wipe(0, QUICK).status, 0);
+  await expectWiped(t, device, "afterwards");
 });
 
 test("[ID-59] a partition that takes no writes is said on the console, and the marker stays for the next boot", async (t) => {
