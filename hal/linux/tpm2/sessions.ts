@@ -51,6 +51,7 @@ interface Salt {
 /** The label of a salt. (Part 1, Salted session key generation) */
 const SALT_LABEL = "SECRET";
 
+/** [ID-75] The hash is that of the key's Name. */
 function saltFor(area: PublicArea): Salt {
   switch (area.type) {
     case "ecc":

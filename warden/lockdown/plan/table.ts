@@ -93,10 +93,7 @@ function refusals(direction: Direction, match: string): readonly string[] {
 }
 
 function neighbours(direction: Direction, link: string): readonly string[] {
-  return [
-    `${link} ip6 hoplimit 255 icmpv6 type { ${NEIGHBOURS[direction]} } accept`,
-    `${link} ${LISTENERS[direction]} accept`,
-  ];
+  return [`${link} ip6 hoplimit 255 icmpv6 type { ${NEIGHBOURS[direction]} } accept`, `${link} ${LISTENERS[direction]} accept`];
 }
 
 /**

@@ -117,7 +117,7 @@ test("a new password of a hierarchy is encrypted, and proven by the old and the 
   t.notOk(tap.hears(PASSWORD) || tap.hears(Buffer.from("zeros at")));
 });
 
-test("a session is salted to storage roots of every kind that others may have made", { skip }, async (t) => {
+test("[ID-75] a session is salted to storage roots of every kind that others may have made", { skip }, async (t) => {
   const { tpm } = await tapped(t);
   for (const template of [STORAGE_TEMPLATE, RSA_STORAGE_TEMPLATE])
     for (const nameAlg of [ALG.sha256, ALG.sha384]) {

@@ -123,7 +123,7 @@ for (const [what, template] of [
   ["RSA", RSA_STORAGE_TEMPLATE],
 ] as const)
   test(
-    `who listens to a session that is salted to a storage root of ${what} hears no secret`,
+    `[ID-75] who listens to a session that is salted to a storage root of ${what} hears no secret`,
     { skip: needs("swtpm") },
     async (t) => {
       const chip = await startSwtpm();
