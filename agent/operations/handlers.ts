@@ -34,7 +34,8 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
   return {
     status: () => ports.snapshot(),
     "identity.show": async () => {
-      const details = warden.call("tpm.read", {}).catch(() => undefined); // the status has the short form
+      // the status has the short form
+      const details = warden.call("tpm.read", {}).catch(() => undefined);
       const [status, answer] = await Promise.all([ports.snapshot(), readIdentity(warden)]);
       return identityViewOf(status, answer, await details);
     },
