@@ -77,10 +77,11 @@ test(
     chip = await startSwtpm({ directory, port: chip.port });
     await agent.line(/life .* -> connected/u);
     t.match(await rig.status(), { key: { protection: "tpm", fingerprint: key }, troubles: [] });
-    const trail = await verifiedTrail(rig, ID, ["key.unavailable"]);
+    const trail = await verifiedTrail(rig, ID, ["key.unavailable", "tpm.owned", "key.created"]);
     t.equal(trail.filter(({ event }) => event === "key.created").length, 1);
-    const [owned, created] = ["tpm.owned", "key.created"].map((name) => trail.findIndex(({ event }) => event === name));
-    t.ok(owned !== undefined && created !== undefined && owned >= 0 && owned < created, "[ID-50] the warden took the TPM first");
+    const [owned, created] = ["tpm.owned", "key.created"].map((name) => trail.find(({ event }) => event === name));
+    t.ok(owned && created && owned.seq < created.seq, "[ID-50] the warden took the TPM first");
+    t.equal((await birthOf(rig))?.chip?.storage, owned?.detail?.["storage"], "[ID-51] the key lies under the warden's root");
     t.equal((await stat(join(rig.board.wardenState, "tpm.json"))).mode & 0o777, 0o600);
     t.same(await keysAtHub(rig, ID), [key]);
     t.match(await birthOf(rig), { protection: "tpm", keyFingerprint: key });

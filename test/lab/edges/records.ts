@@ -23,6 +23,8 @@ import { NOTE_BYTES_MAX, SEGMENT_BYTES_MAX, segmentName } from "../../../warden/
 import { openCheckpoint } from "../../../warden/audit/checkpoints.ts";
 import { loadAuditKey } from "../../../warden/audit/key.ts";
 import { AUDIT_KEY_BYTES_MAX } from "../../../warden/audit/limits.ts";
+import { ASIDE_BYTES_MAX, RECORD_BYTES_MAX as CHIP_BYTES_MAX } from "../../../warden/tpm/limits.ts";
+import { readAside, readChipRecord } from "../../../warden/tpm/record.ts";
 import { openTrustedClock } from "../../../warden/time/trusted-clock.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { fakeFiles } from "../fakes/files.ts";
@@ -57,6 +59,16 @@ function smallRecords(): readonly (readonly [string, Edge])[] {
     valid: () => Buffer.from(JSON.stringify(members)),
     worst: hostileJson(bytesMax, membersOf(Object.keys(members), members)),
   });
+  const secret = "ab".repeat(32);
+  const chip = {
+    before: { lockoutRecoveryS: 1000, recoveryS: 1000, tries: 3 },
+    lockout: "set",
+    made: { endorsement: true, storage: true },
+    passwords: { counter: secret, endorsement: secret, lockout: secret, owner: secret },
+    readable: 1,
+    step: "owned",
+    v: 1,
+  };
   const receipt = { certificate: "ab".repeat(32), receivedAt: 1_800_000_000_000 };
   return [
     [
@@ -75,6 +87,22 @@ function smallRecords(): readonly (readonly [string, Edge])[] {
         const common = { clock, bounds, deviceId: DEVICE_ID, timeKey: undefined, bootId: "boot" };
         return notIgnored((await openTrustedClock({ ...common, state: files })).isSynced() ? true : undefined);
       }),
+    ],
+    [
+      "record of the TPM's passwords",
+      record(CHIP_BYTES_MAX, chip, async (files) => {
+        const found = await readChipRecord(files);
+        if ("fault" in found) throw found.fault;
+        notIgnored(found.record);
+      }),
+    ],
+    [
+      "records of the TPM's former passwords",
+      record(
+        ASIDE_BYTES_MAX,
+        { readable: 1, records: [Buffer.from(JSON.stringify(chip)).toString("base64")], v: 1 },
+        async (files) => notIgnored((await readAside(files))[0]),
+      ),
     ],
     [
       "receipts of certificates",

@@ -199,10 +199,9 @@ test("[STA-5] a newer program's record is used as far as it is known, and is not
   const world = await ownedChip(t);
   await (await world.start()).stop();
   const text = Buffer.from(world.files.contents.get("tpm.json") ?? []).toString();
-  const newer = text.replace('"readable":1', '"later":{"than":"this"},"readable":2').replace('"v":1', '"v":2');
-  // canonical order: "later" comes before "lockout"
-  const sorted = JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(newer)).sort(([a], [b]) => (a < b ? -1 : 1))));
-  world.files.contents.set("tpm.json", Buffer.from(sorted));
+  const newer = text.replace('"readable":1', '"readable":2').replace('"v":1', '"v":2');
+  const later = newer.replace('"lockout":', '"later":{"than":"this"},"lockout":');
+  world.files.contents.set("tpm.json", Buffer.from(later));
   const legible = await world.start();
   t.match(legible.state(), { ownership: "ours" });
   await legible.stop();
