@@ -344,8 +344,7 @@ class DeviceIdentityManager implements IdentityManager {
         this.#next = undefined;
         return this.#options.onCertificate();
       case "switched":
-        // The recorded key is looked for again, as at a start.
-        this.#key = undefined;
+        this.#key = need.key && { key: need.key, note: undefined };
         this.#isSwitched = true;
     }
   }

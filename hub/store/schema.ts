@@ -65,7 +65,7 @@ CREATE TABLE escrows (
 `;
 
 /** Upgrade steps, each from one version to the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, KEYS, ESCROWS];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, ESCROWS, KEYS];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -157,4 +157,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}${OUTBOX}${KEYS}${ESCROWS}`;
+${AUDIT_FRONTIERS}${OUTBOX}${ESCROWS}${KEYS}`;

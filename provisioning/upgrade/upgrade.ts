@@ -15,7 +15,7 @@ export type UpgradeNeed =
   | { readonly need: "connect-with-new"; readonly key: DeviceKey; readonly certificate: DeviceCertificate }
   | { readonly need: "connect-with-old" }
   /** The recorded key is the new one, and its certificate is the current one. */
-  | { readonly need: "switched" };
+  | { readonly need: "switched"; readonly key: DeviceKey | undefined };
 
 const NOTHING: UpgradeNeed = { need: "nothing" };
 
@@ -53,6 +53,11 @@ class Upgrading implements KeyUpgrade {
   /** On the monotonic clock; undefined while nothing is awaited. */
   #dueAtMs: number | undefined;
   #isResumed = false;
+  /**
+   * The new key, from its first connection on. Its TPM is not asked again then: a simulator serves
+   * one opening at a time, and OpenSSL in this process may want it at any moment.
+   */
+  #proven: DeviceKey | undefined;
   #lastFault: Fault | undefined;
 
   constructor(ports: KeyUpgradePorts, state: State) {
@@ -162,6 +167,7 @@ class Upgrading implements KeyUpgrade {
     const { upgrade } = state;
     switch (effect.do) {
       case "make-key": {
+        this.#proven = undefined;
         const key = await keys.make(upgrade.to);
         report({ kind: "made", key });
         return await this.#done({ kind: "key-ready", made: key.fingerprint });
@@ -174,7 +180,7 @@ class Upgrading implements KeyUpgrade {
         await store.discardUpgrade();
         return NOTHING;
       case "replace-record": {
-        const key = await this.#newKey(state);
+        const key = this.#proven ?? (await this.#newKey(state));
         if (key === undefined) throw new Fault("key.missing", "replace the recorded key: the new one is gone");
         await this.#ports.replace(key);
         return await this.#done({ kind: "replaced" });
@@ -184,7 +190,7 @@ class Upgrading implements KeyUpgrade {
         await keys.remove(upgrade.was);
         report({ kind: "replaced", upgrade });
         await this.#done({ kind: "removed" });
-        return { need: "switched" };
+        return { need: "switched", key: this.#proven };
       case "remove-new":
         await store.discardUpgrade();
         await keys.remove(upgrade.to);
@@ -221,6 +227,7 @@ class Upgrading implements KeyUpgrade {
     const certificate = await this.#certificate(key);
     if (certificate === undefined) return await this.#apply({ kind: "lost", what: "certificate" });
     await this.#ports.keys.prepare(key);
+    this.#proven = key;
     return { need: "connect-with-new", key, certificate };
   }
 

@@ -133,14 +133,17 @@ test("[ID-27] new requests of one address are accepted at a pace: further ones w
   // A request that was repeated is displaced last.
   for (const round of [1, 2]) t.equal(await ask(known.csr), 202, String(round));
   const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
-  const statuses = new Map<number, number>();
-  // Enough to be over the pace, whatever was paid back meanwhile.
-  for (let n = 0; !statuses.has(503) && n < 2 * PENDING_NEW_BURST - 64; n++) {
-    const status = await ask((await labDevice(`invented-${n}`, { key, withoutAuditKey: true })).csr);
-    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  // Enough to be over the pace, whatever is paid back meanwhile. They are made before the first one
+  // is sent, so that a slow machine sends them as fast as the hub answers.
+  const invented = await times(2 * PENDING_NEW_BURST - 64, (n) => labDevice(`invented-${n}`, { key, withoutAuditKey: true }));
+  const statuses: number[] = [];
+  while (!statuses.includes(503) && statuses.length < invented.length) {
+    const next = invented.slice(statuses.length, statuses.length + 8);
+    statuses.push(...(await Promise.all(next.map(({ csr }) => ask(csr)))));
   }
-  t.ok((statuses.get(202) ?? 0) >= PENDING_NEW_BURST - 1, `${statuses.get(202)} were accepted`);
-  t.equal(statuses.get(503), 1);
+  const accepted = statuses.filter((status) => status === 202).length;
+  t.ok(accepted >= PENDING_NEW_BURST - 1, `${accepted} were accepted`);
+  t.ok(statuses.includes(503), "and then one was not");
   t.equal(await ask(known.csr), 202, "a request that is known is repeated at that address");
   t.match(
     (await crowded(hub)).find(({ detail }) => detail["over"] === "pace"),

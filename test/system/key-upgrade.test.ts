@@ -1,5 +1,5 @@
-// A device that was born with its key in a file, whose TPM is found later: an operator orders a key
-// in the TPM, and the device keeps its id. Real hub, swtpm, warden and agent.
+// A device that was born with its key in a file beside a TPM: an operator orders a key in the TPM,
+// and the device keeps its id. Real hub, swtpm, warden and agent.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -10,7 +10,6 @@ import { type KeyHolder, makeKeyHolder, rosterOf } from "../lab/counterparts/ope
 import { isLongRun } from "../lab/runner/long-run.ts";
 import { needs } from "../lab/runner/needs.ts";
 import type { RunningProgram } from "../lab/runner/process.ts";
-import { temporaryDirectory } from "../lab/runner/temporary.ts";
 import { hubDevices } from "../lab/worlds/hub-cli-json.ts";
 import { connectPacket } from "../lab/worlds/mqtt-bytes.ts";
 import { approveOn, untilStatus, verifiedTrail } from "../lab/worlds/probes.ts";
@@ -22,15 +21,16 @@ interface Born {
   readonly rig: Rig;
   readonly owner: KeyHolder;
   readonly warden: RunningProgram;
+  readonly agent: RunningProgram;
   /** The fingerprint of the key in the file. */
   readonly fingerprint: string;
   readonly certificate: string;
   readonly key: string;
 }
 
-/** A device that has a TPM by its configuration, and none when it is born. */
+/** A device with a TPM whose key is in a file, as its configuration says. */
 async function bornWithFile(t: Test, tcti: string): Promise<Born> {
-  const rig = await buildRig({ tpm: tcti });
+  const rig = await buildRig({ tpm: tcti, agentConfig: { key: { protection: "file" } } });
   t.teardown(() => rig.stop());
   const hub = await rig.startHub();
   const warden = await rig.startWarden();
@@ -41,13 +41,11 @@ async function bornWithFile(t: Test, tcti: string): Promise<Born> {
   const agent = await rig.startAgent();
   const fingerprint = await approveOn(rig, hub, ID);
   await agent.line(/life .* -> connected/u);
-  t.match(await rig.status(), { key: { protection: "file", fingerprint, upgrade: undefined } });
   await verifiedTrail(rig, ID, ["roster.accepted"]);
-  await agent.stop();
   const [certificate, key] = await Promise.all(
     ["certificate.pem", "device-key.pem"].map((name) => readFile(join(rig.board.agentState, name), "utf8")),
   );
-  return { rig, owner, warden, fingerprint, certificate: certificate ?? "", key: key ?? "" };
+  return { rig, owner, warden, agent, fingerprint, certificate: certificate ?? "", key: key ?? "" };
 }
 
 async function keyFiles({ board }: Rig): Promise<readonly string[]> {
@@ -69,19 +67,13 @@ async function connackOf(rig: Rig, cert: string, key: string): Promise<number | 
 
 /** @param killedAfterMs of warden and agent, after the answer to the order. */
 async function upgrade(t: Test, killedAfterMs: number | undefined): Promise<void> {
-  const directory = await temporaryDirectory(t);
-  const { tcti, port, stop } = await startSwtpm({ directory });
-  await stop();
-  const { rig, owner, warden, fingerprint: old, certificate, key } = await bornWithFile(t, tcti);
-  const chip = await startSwtpm({ directory, port });
-  t.teardown(() => chip.stop());
-
-  const agent = await rig.startAgent();
+  const chip = await startSwtpm();
+  t.teardown(chip.stop);
+  const { rig, owner, warden, agent, fingerprint: old, certificate, key } = await bornWithFile(t, chip.tcti);
   const loud = await untilStatus(rig, "the TPM beside the file", (status) => status.key?.upgrade !== undefined);
   t.match(loud, { key: { protection: "file", fingerprint: old, upgrade: { to: "tpm", state: "possible" } } });
   t.match(loud.troubles.join("\n"), /key\.file-beside-tpm: .*order key\.upgrade/u);
   t.match(rig.command("status").stdout, /upgrade \(tpm\): POSSIBLE/u, "and on the screen");
-  await agent.line(/life .* -> connected/u);
 
   await rig.hub.command("devices", "rekey", ID, "--to", "tpm");
   await rig.hub.command("order", ID, "key.upgrade", "--key", owner.keyFile, "--yes", "--wait", "60s");

@@ -3,15 +3,15 @@ import type { DatabaseSync } from "node:sqlite";
 
 /** What undoes each upgrade step, newest first, by the version that the step came from. */
 const UNDO: readonly (readonly [version: number, sql: string])[] = [
-  [4, "DROP TABLE escrows"],
   [
-    3,
+    4,
     `DROP INDEX devicesSuccessor; DROP INDEX devicesApproved;
     ${["protection", "provenBy", "overlapUntil", "replacedBy", "rekeyUntil", "rekeyTo"]
       .map((column) => `ALTER TABLE devices DROP COLUMN ${column};`)
       .join("\n")}
     CREATE UNIQUE INDEX devicesApproved ON devices (id) WHERE state = 'approved';`,
   ],
+  [3, "DROP TABLE escrows"],
   [2, "DROP TABLE outbox"],
   [1, "DROP TABLE auditFrontiers"],
 ];

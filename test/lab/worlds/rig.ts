@@ -330,8 +330,10 @@ class ProcessRig implements Rig {
       enrolment: { connectTo: { host, port: ports.est } },
       handover: this.#handover,
       trustRoot: join(board.etc, "root.json"),
-      ...(this.#provider !== undefined && { key: { protection: "auto", tpm: { tcti: this.#options.tpm, ...this.#provider } } }),
       ...agentConfig,
+      ...(this.#provider !== undefined && {
+        key: { protection: "auto", tpm: { tcti: this.#options.tpm, ...this.#provider }, ...memberOf(agentConfig, "key") },
+      }),
       tunnel: { connectTo: { host, port: ports.mqtt }, ...memberOf(agentConfig, "tunnel") },
     };
   }
