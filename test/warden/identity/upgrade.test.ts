@@ -181,3 +181,12 @@ test("[ID-66] a grant that cannot be read grants nothing, and is ordered again",
   await ordered(rig, "tpm", "6b".repeat(32));
   t.match(await rig.upgrades.grant(), { order: "6b".repeat(32) });
 });
+
+test("[ID-57] [ID-67] the key that a reset would destroy is the one that has replaced the first one", async (t) => {
+  const births = createBirthBook(fakeFiles());
+  t.equal(births.known(), undefined);
+  await births.record(IDENTITY, BORN);
+  t.match(births.known(), BORN);
+  await Promise.all([births.read(), births.replace(BETTER, { from: BORN.keyFingerprint, to: "tpm" }), births.read()]);
+  t.match(births.known(), BETTER);
+});
