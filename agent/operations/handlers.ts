@@ -34,7 +34,7 @@ export function createHandlers(ports: HandlerPorts): OperationHandlers {
   return {
     status: () => ports.snapshot(),
     "identity.show": async () => {
-      // without it the short form of the status is shown
+      // Without it the short form of the status is shown.
       const details = warden.call("tpm.read", {}).catch(() => undefined);
       const [status, answer] = await Promise.all([ports.snapshot(), readIdentity(warden)]);
       return identityViewOf(status, answer, await details);
