@@ -269,7 +269,7 @@ class Ownership implements ChipOwnership {
     return {
       present: isPresent,
       ownership,
-      clear: pulse?.isClearForbidden === true ? "forbidden" : "possible",
+      clear: pulse === undefined ? "unknown" : pulse.isClearForbidden ? "forbidden" : "possible",
       lockedOut: pulse?.isLockedOut === true,
       escrowed: this.#options.keeper.whyNotEscrowed() === undefined,
       ...(endorsement === undefined ? {} : { endorsement }),

@@ -260,6 +260,7 @@ test(
     await chmod(path, 0o640);
     const readable = await world.start({ files });
     t.match(readable.details(), { ownership: "unknown", why: /chmod 600/u });
+    t.equal(readable.state().clear, "unknown", "nothing that was not asked is claimed");
     t.notMatch(readable.details().why, /\bkey\b/u, "nobody is told to replace the device's key for it");
     t.match(readable.troubles(), [{ code: "file.untrusted-owner" }]);
     await readable.stop();
