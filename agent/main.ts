@@ -103,9 +103,13 @@ function unusedUnlessBroken(error: unknown): "unused" {
   throw error;
 }
 
-/** The variables that this process must have been started with, so that TLS can use the key. */
+/**
+ * The variables that this process must have been started with, so that TLS can use the key. None
+ * where the TPM does not answer: OpenSSL's provider would wait for a hung one before any of our
+ * code runs, and nobody would read what is wrong. The process restarts once the TPM answers.
+ */
 async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: DurableFiles): Promise<Environment> {
-  if (tpm === "unused") return {};
+  if (tpm !== "present") return {};
   return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProviderOf(config) });
 }
 
