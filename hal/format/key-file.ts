@@ -1,4 +1,5 @@
-// The rule for files with private keys and passwords, which device, hub and release tool share. [STA-30]
+// The rule for files with private keys and passwords, which device, hub and release tool share.
+// [STA-30]
 
 const GROUP_OR_OTHER = 0o077;
 
