@@ -178,6 +178,7 @@ class DeviceAgent implements Agent {
       },
       onIdentity: (identity) => this.#openSession(identity),
       onProgress: (progress) => this.#onEnrolmentProgress(progress),
+      onKeyFault: ({ code, message }) => this.#ports.log(`trouble: ${code}: ${message}`),
       onCertificate: () => {
         if (!this.#stopped.signal.aborted) void this.#session?.connect();
       },

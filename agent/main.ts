@@ -103,9 +103,13 @@ function unusedUnlessBroken(error: unknown): "unused" {
   throw error;
 }
 
-/** The variables that this process must have been started with, so that TLS can use the key. */
+/**
+ * The variables that this process must have been started with, so that TLS can use the key. None
+ * where the TPM does not answer: OpenSSL's provider would wait for a hung one before any of our
+ * code runs, and nobody would read what is wrong. The process restarts once the TPM answers.
+ */
 async function environmentFor(tpm: TpmAtStart, config: AgentConfig, files: DurableFiles): Promise<Environment> {
-  if (tpm === "unused") return {};
+  if (tpm !== "present") return {};
   return activateTpmProvider({ files, directory: config.stateDirectory, provider: tpmProviderOf(config) });
 }
 
@@ -126,6 +130,8 @@ interface LockedState {
   readonly tpm: TpmAtStart;
   /** Aborted when only another start of this process helps. */
   readonly restart: AbortController;
+  /** How often TLS could not use the key, since this start. */
+  readonly provider: { misses: number };
 }
 
 /** [ID-6] The key of the birth record, or a new one where no birth was recorded. */
@@ -148,12 +154,28 @@ function expectTpmAtStart({ tpm, restart }: LockedState, protection: Protection)
   );
 }
 
+/**
+ * OpenSSL looks for its provider once, at the start of the process. A TPM that was busy or away at
+ * that moment leaves it out, and another start finds it. A module that never fits is tried less and
+ * less often: each start waits for more misses than the one before.
+ */
+const MISSES_MAX = 2;
+const RESTARTS = "SALLYPORT_PROVIDER_RESTARTS";
+const RESTARTS_MAX = 1000;
+
+function restartsFor({ [RESTARTS]: text }: NodeJS.ProcessEnv): number {
+  return /^[0-9]{1,4}$/u.test(text ?? "") ? Number(text) : 0;
+}
+
 /** @throws Fault `key.tpm-unavailable` when TLS in this process cannot use the key. */
-function expectProvider({ config }: LockedState, key: DeviceKey): void {
+function expectProvider({ config, provider, restart }: LockedState, key: DeviceKey): void {
   if (key.protection !== "tpm" || isTpmProviderActive(key.tlsKey())) return;
+  provider.misses += 1;
+  if (provider.misses > MISSES_MAX * (restartsFor(process.env) + 1))
+    restart.abort("OpenSSL did not load the TPM's provider at the last start, so the program restarts");
   throw new Fault(
     "key.tpm-unavailable",
-    `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProviderOf(config).module}"; install a module that fits this OpenSSL`,
+    `use the device key for TLS: OpenSSL in this process did not load the provider "${tpmProviderOf(config).module}"; another start is tried, and where that does not help, install a module that fits this OpenSSL`,
   );
 }
 
@@ -244,9 +266,10 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
     const files = tolerateDamage(await linuxFiles(config.stateDirectory), damage.report);
     const tpm = await tpmAtStart(config, files);
     const environment = await environmentFor(tpm, config, files);
+    const provider = { misses: 0 };
     if (isStartedWith(process.env, environment)) {
       const restart = new AbortController();
-      await runLocked({ config, anchors, files, damage, tpm, restart }, stop);
+      await runLocked({ config, anchors, files, damage, tpm, restart, provider }, stop);
       if (!restart.signal.aborted) return;
     }
     await lock.release();
@@ -255,7 +278,8 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
     // ends the present turn, the second lets one poll happen.
     await setImmediate();
     await setImmediate();
-    if (!stop.aborted) restartWith(environment);
+    const restarts = Math.min(restartsFor(process.env) + (provider.misses > 0 ? 1 : 0), RESTARTS_MAX);
+    if (!stop.aborted) restartWith({ ...environment, [RESTARTS]: String(restarts) });
   } finally {
     await lock.release();
   }

@@ -251,6 +251,7 @@ class DeviceIdentityManager implements IdentityManager {
   #keyFailed(fault: Fault): void {
     const before = this.#fault;
     this.#fault = fault;
+    if (before?.message !== fault.message) this.#options.onKeyFault(fault);
     if (before?.code !== fault.code)
       this.#options.note({ event: "key.unavailable", result: "failed", detail: faultDetail(fault) });
   }

@@ -1,4 +1,5 @@
 // What the identity manager needs from the rest of the agent, and what it reports to it.
+import type { Fault } from "../../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity, Protection } from "../../hal/format/identity.ts";
 import type { Clock, DeviceKey, DurableFiles } from "../../hal/ports.ts";
 import type { CertificateReceipts, CertificateStore } from "../../provisioning/certificate/index.ts";
@@ -43,6 +44,8 @@ export interface IdentityManagerOptions {
   /** The device has a name. Awaited before anything is asked of the hub; a fault is tried again. */
   readonly onIdentity: (identity: DeviceIdentity) => Promise<void>;
   readonly onProgress: (progress: EnrolmentProgress) => void;
+  /** The key cannot be used, and time alone does not mend that: told once for each reason. */
+  readonly onKeyFault: (fault: Fault) => void;
   /** There is a certificate to connect with: the first one, or another than before. */
   readonly onCertificate: () => void;
   readonly onCertificateLost: () => void;

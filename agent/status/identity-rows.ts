@@ -27,9 +27,12 @@ export function enrolmentRows(enrolment: DeviceStatus["enrolment"]): string[] {
   ];
 }
 
-/** @param at the moment of the status, RFC 3339. */
-export function certificateRows(certificate: DeviceStatus["certificate"], at: string): string[] {
-  if (certificate === undefined) return [row("cert", "none yet")];
+type CertificateView = Pick<DeviceStatus, "certificate" | "at"> & { readonly key?: unknown; readonly birth?: unknown };
+
+/** A certificate is read with the key that it is for: without that key, none is known. */
+export function certificateRows({ certificate, at, key, birth }: CertificateView): string[] {
+  if (certificate === undefined)
+    return [row("cert", key === undefined && birth !== undefined ? "not read, for want of the key" : "none yet")];
   const { state, notAfter, renewAt, serial, issuer } = certificate;
   const nowMs = Date.parse(at);
   const end = `${state === "expired" ? "EXPIRED" : "valid until"} ${minute(notAfter)} (${distance(Date.parse(notAfter), nowMs)})`;

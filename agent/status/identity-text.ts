@@ -57,7 +57,7 @@ export function isIdentitySound({ keyFault, held, unknown }: IdentityView): bool
 
 /** @returns lines of 79 columns, without a bound of lines. */
 export function renderIdentity(view: IdentityView): string {
-  const { device, certificate, enrolment, at, auditKey, unknown } = view;
+  const { device, enrolment, auditKey, unknown } = view;
   const board = device?.boardSerial === undefined ? undefined : `board serial ${device.boardSerial}`;
   return printed([
     device === undefined
@@ -66,7 +66,7 @@ export function renderIdentity(view: IdentityView): string {
     ...keyLines(view),
     ...birthLines(view),
     ...chipLines(view),
-    ...certificateRows(certificate, at),
+    ...certificateRows(view),
     ...enrolmentRows(enrolment),
     ...(auditKey === undefined ? [] : [row("audit", "the warden signs the trail with this key"), row("", auditKey)]),
     ...unknown.map((text) => row("unknown", text)),

@@ -16,7 +16,7 @@ const WORDS = {
   "key.tpm-cleared": "TPM cleared",
   "key.tpm-unavailable": "TPM does not answer",
   "key.missing": "key missing",
-  "key.mismatch": "another key than at birth",
+  "key.mismatch": "wrong or damaged key",
   "key.file-beside-tpm": "key in a file beside a usable TPM",
 } as const satisfies Readonly<Partial<Record<FaultCode, string>>>;
 
@@ -91,11 +91,13 @@ export function tpmRow({ present, ownership, clear, lockedOut, escrowed }: TpmSt
   return row(
     "tpm",
     OWNERSHIPS[ownership],
-    clear === "forbidden" ? "clear forbidden" : "clear POSSIBLE",
+    CLEARS[clear],
     lockedOut ? "LOCKED OUT (the key is not)" : undefined,
     ownership === "ours" ? `passwords ${escrowed ? "escrowed" : "NOT escrowed"}` : undefined,
   );
 }
+
+const CLEARS = { forbidden: "clear forbidden", possible: "clear POSSIBLE", unknown: undefined } as const;
 
 const OWNERSHIPS = {
   ours: "owned by this device",

@@ -31,7 +31,7 @@ function factsOf(status: DeviceStatus, form: "whole" | "brief"): string[] {
     ...device(status),
     ...keyRows(status),
     ...(status.tpm === undefined ? [] : [tpmRow(status.tpm)]),
-    ...certificateRows(status.certificate, status.at).slice(0, first),
+    ...certificateRows(status).slice(0, first),
     ...tunnel(status, form),
     ...stores(status),
     ...(status.lockdown === undefined ? [] : lockdownRows(status.lockdown)),

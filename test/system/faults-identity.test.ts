@@ -42,7 +42,7 @@ test(
     const keyFile = join(rig.board.agentState, "device-key.pem");
     await rename(keyFile, `${keyFile}.away`);
     await restart();
-    await agent.line(/device SPG2/u);
+    await agent.line(/trouble: key\.missing: .*it is gone/u);
     const missing = await untilStatus(rig, "the fault", ({ troubles }) =>
       troubles.some((trouble) => trouble.startsWith("key.missing")),
     );

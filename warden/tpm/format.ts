@@ -17,8 +17,8 @@ export const tpmStateSchema = v.strictObject({
   /** Whether there is a TPM, or the firmware tells of one. */
   present: v.boolean(),
   ownership: tpmOwnershipSchema,
-  /** Whether the lockout password may clear the TPM. The firmware always can. */
-  clear: v.picklist(["forbidden", "possible"]),
+  /** Whether the lockout password may clear the TPM, where the TPM said so. The firmware can. */
+  clear: v.picklist(["forbidden", "possible", "unknown"]),
   /** Too many wrong tries of protected objects. Keys of ours are none, and go on working. */
   lockedOut: v.boolean(),
   /** Whether the hub keeps the passwords under the owner's key. */
@@ -54,7 +54,7 @@ export type TpmDetails = v.InferOutput<typeof tpmViewSchema>;
 export const NO_TPM: TpmDetails = {
   present: false,
   ownership: "unknown",
-  clear: "possible",
+  clear: "unknown",
   lockedOut: false,
   escrowed: false,
 };

@@ -177,7 +177,8 @@ class Ownership implements ChipOwnership {
     if ("record" in found) return found.record;
     await setRecordAside(files, found.bytes);
     const { code, message } = found.fault;
-    this.#find(new Fault(code, `${message}; a copy of it was set aside, and its passwords are not known until it is put back`));
+    const kept = found.bytes.byteLength === 0 ? "it is empty" : "a copy of it was set aside";
+    this.#find(new Fault(code, `${message}; ${kept}, and its passwords are not known until it is put back`));
     files.noteDamage?.(found.fault);
     return undefined;
   }
@@ -269,7 +270,7 @@ class Ownership implements ChipOwnership {
     return {
       present: isPresent,
       ownership,
-      clear: pulse?.isClearForbidden === true ? "forbidden" : "possible",
+      clear: pulse === undefined ? "unknown" : pulse.isClearForbidden ? "forbidden" : "possible",
       lockedOut: pulse?.isLockedOut === true,
       escrowed: this.#options.keeper.whyNotEscrowed() === undefined,
       ...(endorsement === undefined ? {} : { endorsement }),

@@ -32,7 +32,7 @@ export function checkTrustedFile(facts: FileFacts, path: string): void {
 export function checkPrivateFile(facts: FileFacts, path: string): void {
   // first, because it names the command that mends it
   const why = facts.isFile() ? whyNotPrivate(facts, path, process.geteuid?.()) : undefined;
-  if (why !== undefined) throw new Fault("file.untrusted-owner", `use the key "${path}": ${why}`);
+  if (why !== undefined) throw new Fault("file.untrusted-owner", `use the secret in "${path}": ${why}`);
   checkTrustedFile(facts, path);
 }
 

@@ -113,6 +113,7 @@ class Device {
       note: ({ event }) => void this.events.push(event),
       onIdentity: async () => undefined,
       onProgress: () => undefined,
+      onKeyFault: () => undefined,
       onCertificate: () => void this.#connect(),
       onCertificateLost: () => undefined,
     });

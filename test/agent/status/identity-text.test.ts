@@ -61,6 +61,7 @@ test("[ID-73] a device without its TPM says so first, keeps showing what it was 
   const screen = renderStatus(WITHOUT_TPM);
   t.match(screen, `key     NOT USABLE: TPM missing, born in the TPM\n        ${F}\n`);
   t.match(screen, "policy  SHUT: TPM missing; number 8 comes back with the TPM\n");
+  t.match(screen, "cert    not read, for want of the key\n", "what is not known is not called absent");
   t.match(screen, /^trouble key\.tpm-missing: TPM missing:/mu);
 });
 
@@ -122,6 +123,7 @@ test("[ID-74] a device that was never born, a sealed key, a file key, another ch
   t.match(other, "        2 wrong passwords of others\n");
   t.match(other, `ek      ${EK}\n        ANOTHER one now:\n        000b${"ff".repeat(32)}\n`);
   t.match(shown({ tpm: { ...tpm, present: false } }), "tpm     none\n");
+  t.match(shown({ tpm: { ...tpm, ownership: "unknown", clear: "unknown" } }), "tpm     owner not known\n");
   t.match(shown({ tpm: { ...tpm, escrowed: false } }), "passwords NOT escrowed\n");
 });
 
