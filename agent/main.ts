@@ -87,7 +87,9 @@ async function tpmAtStart(config: AgentConfig, files: DurableFiles): Promise<Tpm
     return isAway(error) ? "absent" : unusedUnlessBroken(error);
   }
   try {
-    return (await chooseKeyStore({ ...stores, wanted: config.key.protection })).store.protection === "tpm" ? "present" : "unused";
+    return (await chooseKeyStore({ ...stores, wanted: config.key.protection, mayWait: true })).store.protection === "tpm"
+      ? "present"
+      : "unused";
   } catch (error) {
     return unusedUnlessBroken(error);
   }
@@ -134,10 +136,17 @@ interface LockedState {
   readonly provider: { misses: number };
 }
 
+/**
+ * [ID-48] How long, from the start of this program, the first key waits for a TPM that is there: it
+ * keeps its protection for years, and somebody who commissions the device waits for it.
+ */
+const FIRST_KEY_WAIT_MS = 300_000;
+
 /** [ID-6] The key of the birth record, or a new one where no birth was recorded. */
 async function settle(state: LockedState, birth: BirthRecord | undefined): Promise<SettledKey> {
   const { config, files } = state;
-  const found = await chooseKeyStore({ ...keyStoresOf(config, files), wanted: config.key.protection, birth, explain: true });
+  const choice = { wanted: config.key.protection, birth, explain: true, mayWait: performance.now() < FIRST_KEY_WAIT_MS };
+  const found = await chooseKeyStore({ ...keyStoresOf(config, files), ...choice });
   expectTpmAtStart(state, found.store.protection);
   const key = await settleKey(found, birth);
   expectProvider(state, key);

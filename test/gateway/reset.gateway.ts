@@ -5,6 +5,7 @@ import { test } from "tap";
 import { ID } from "../lab/gateway/gateway.ts";
 import { AGENT_CONNECTED, followGateway } from "../lab/gateway/followed-gateway.ts";
 import { ESP } from "../lab/gateway/images.ts";
+import { isLongRun } from "../lab/runner/long-run.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { hubDevices, hubRecords } from "../lab/worlds/hub-cli-json.ts";
@@ -17,7 +18,7 @@ const SEED = 39;
 
 test(
   "[ID-57] [ID-58] [ID-59] two power cuts during the wipe of a reset",
-  { skip: needs("qemu", "image", "swtpm"), timeout: 3_600_000 },
+  { skip: isLongRun() ? needs("qemu", "image", "swtpm") : "it takes ten minutes: npm run test:long", timeout: 3_600_000 },
   async (t) => {
     const { gateway, hub, owner, say, logged, said, cutAt } = await followGateway(t);
     const trail = async (event: string, count = 1): Promise<readonly string[]> =>

@@ -5,7 +5,8 @@ import type { Chip } from "../../format/identity.ts";
 import { FIRST_HANDLE, type Tpm, useTpm } from "../tpm2/index.ts";
 import { strangerTo } from "./chip-names.ts";
 import type { WantedParent } from "./parent.ts";
-import { isAbsent, reasonFor } from "./reasons.ts";
+import { isAbsent, mayPass, reasonFor } from "./reasons.ts";
+import type { Obstacle } from "./stores.ts";
 
 /**
  * Bounds of one command. A slow chip takes a second or two to derive a primary key of P-256, which
@@ -40,20 +41,20 @@ export class KeyChip {
     return useTpm(this.#tcti, work, this.#bounds);
   }
 
-  /** Whether a key can be made, asked by making one. @returns why not, for an operator. */
-  async whyNot(make: (tpm: Tpm) => Promise<unknown>): Promise<string | undefined> {
+  /** Whether a key can be made, asked by making one. @returns why not. */
+  async obstacle(make: (tpm: Tpm) => Promise<unknown>): Promise<Obstacle | undefined> {
     try {
       await this.use(make);
       return undefined;
     } catch (error) {
-      return this.reason(error);
+      return { reason: this.reason(error), mayPass: mayPass(error) };
     }
   }
 
-  /** @throws `error` itself when it is not the TPM's. */
+  /** Why no key can be made. @throws `error` itself when it is not the TPM's. */
   reason(error: unknown): string {
     if (!(error instanceof Fault) || !error.code.startsWith("tpm.")) throw error;
-    return reasonFor(error, this.#tcti);
+    return reasonFor(error, this.#tcti, "none");
   }
 
   /**
@@ -97,7 +98,7 @@ export class KeyChip {
 
   /** Of a TPM that does not answer, or not now. */
   #passing(error: Fault): Fault {
-    const reason = reasonFor(error, this.#tcti);
+    const reason = reasonFor(error, this.#tcti, "made");
     return isAbsent(error) ? new Fault("key.tpm-missing", `TPM missing: ${reason}`) : new Fault("key.tpm-unavailable", reason);
   }
 }

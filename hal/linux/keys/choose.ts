@@ -5,7 +5,7 @@ import { Fault } from "../../fault.ts";
 import { defined } from "../../format/defined.ts";
 import { type BirthRecord, isWeaker, type Protection, PROTECTIONS } from "../../format/identity.ts";
 import { isUnreadable } from "../../damaged-files.ts";
-import type { ChipKeyStore } from "./stores.ts";
+import type { ChipKeyStore, Obstacle } from "./stores.ts";
 
 /** What the owner configured. "auto" takes the strongest that can be used. */
 export type WantedStore = "auto" | Protection;
@@ -25,6 +25,11 @@ export interface ChoiceOptions extends KeyStores {
    * time.
    */
   readonly explain?: boolean;
+  /**
+   * Whether the first key of a device may wait for a TPM that is there and has a trouble of the
+   * moment. Otherwise `auto` takes what can be used now, for good.
+   */
+  readonly mayWait?: boolean;
 }
 
 export interface ChosenStore {
@@ -47,7 +52,8 @@ type Found =
  * Looks for keys first, and asks whether the TPM can be used only when there is none. A key that
  * cannot be loaded is a fault and never a reason to make another. [ID-6]
  * @throws Fault `key.tpm-missing`, `key.not-this-board`, `key.tpm-cleared`, `key.tpm-unavailable`
- *   (also when the TPM is configured by name and cannot be used), `key.mismatch`, and those of the
+ *   (also when the TPM is configured by name and cannot be used, and while the first key waits for
+ *   one), `key.mismatch`, and those of the
  *   stores' files.
  */
 export async function chooseKeyStore(options: ChoiceOptions): Promise<ChosenStore> {
@@ -95,19 +101,26 @@ async function born(birth: BirthRecord, found: readonly Found[], stores: KeyStor
 }
 
 /** @throws Fault `key.tpm-unavailable` when what is configured by name cannot be used. */
-async function chooseForNew({ wanted, ...stores }: ChoiceOptions): Promise<ChosenStore> {
+async function chooseForNew({ wanted, mayWait = false, ...stores }: ChoiceOptions): Promise<ChosenStore> {
   if (wanted === "file") return { store: stores.file };
   if (wanted !== "auto") {
     const why = await stores[wanted].unavailable();
     if (why === undefined) return { store: stores[wanted] };
     throw new Fault("key.tpm-unavailable", `make the device key (${wanted}, as configured): ${why}`);
   }
-  const tpm = await stores.tpm.unavailable();
+  const tpm = await stores.tpm.obstacle();
   if (tpm === undefined) return { store: stores.tpm };
-  const sealed = await stores.sealed.unavailable();
-  if (sealed === undefined) return { store: stores.sealed, note: `the key is sealed by the TPM, and not inside it: ${tpm}` };
-  const both = sealed === tpm ? tpm : `${tpm}; nor can a key be sealed: ${sealed}`;
+  if (mayWait && tpm.mayPass) throw waiting(tpm);
+  const sealed = await stores.sealed.obstacle();
+  if (sealed === undefined)
+    return { store: stores.sealed, note: `the key is sealed by the TPM, and not inside it: ${tpm.reason}` };
+  if (mayWait && sealed.mayPass) throw waiting(sealed);
+  const both = sealed.reason === tpm.reason ? tpm.reason : `${tpm.reason}; nor can a key be sealed: ${sealed.reason}`;
   return { store: stores.file, note: `no TPM is used: ${both}` };
+}
+
+function waiting({ reason }: Obstacle): Fault {
+  return new Fault("key.tpm-unavailable", `make the device key in the TPM, which is there: ${reason}; it is tried again`);
 }
 
 const PLACES = { tpm: "in the TPM", sealed: "sealed by the TPM", file: "in a file" } as const;

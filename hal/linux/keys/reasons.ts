@@ -10,17 +10,39 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof Fault && error.code === "tpm.unreachable" && ABSENT.has(errnoOf(error));
 }
 
-/** Pure. Why the TPM cannot be used now, for an operator. @param tcti the way to the TPM. */
-export function reasonFor(fault: Fault, tcti: string): string {
+/** Of the moment, or mended by somebody who need not know of this device's key. */
+const PASSING: ReadonlySet<string> = new Set([
+  "tpm.busy",
+  "tpm.locked-out",
+  "tpm.not-ready",
+  "tpm.protocol",
+  "tpm.slots-full",
+  "tpm.tampered",
+  "tpm.timeout",
+  "tpm.unreachable",
+]);
+
+/** Pure. Whether the TPM is there, and what is in the way may be gone soon. */
+export function mayPass(error: unknown): boolean {
+  return error instanceof Fault && PASSING.has(error.code) && !isAbsent(error);
+}
+
+/**
+ * Pure. Why the TPM cannot be used now, for an operator.
+ * @param tcti the way to the TPM.
+ * @param key whether this is about a key that was made before.
+ */
+export function reasonFor(fault: Fault, tcti: string, key: "made" | "none"): string {
+  const notLost = key === "made" ? "; the key is not lost" : "";
   switch (fault.code) {
     case "tpm.unreachable":
       return unreachable(fault, tcti);
     case "tpm.timeout":
       return `the TPM at "${tcti}" does not answer in time; power-cycle the device`;
     case "tpm.locked-out":
-      return "TPM in lockout, wait or clear the lockout: another program tried too many wrong passwords; the key is not lost";
+      return `TPM in lockout, wait or clear the lockout: another program tried too many wrong passwords${notLost}`;
     case "tpm.slots-full":
-      return `the TPM answers but takes no key now, because other programs fill its slots; the key is not lost: end them, or restart the device (${fault.message})`;
+      return `the TPM answers but takes no key now, because other programs fill its slots${notLost}: end them, or restart the device (${fault.message})`;
     default:
       return fault.message;
   }

@@ -24,7 +24,7 @@ import { chipWith } from "./chip-names.ts";
 import { KEY_BYTES_MAX } from "./file.ts";
 import { parentForMaking, underParent } from "./parent.ts";
 import { publicHalf } from "./public.ts";
-import type { ChipKeyStore } from "./stores.ts";
+import type { ChipKeyStore, Obstacle } from "./stores.ts";
 
 const KEY_FILE = "device-key.sealed.pem";
 const WHAT = `the device key "${KEY_FILE}"`;
@@ -59,8 +59,12 @@ class SealedKeyStore implements ChipKeyStore {
     this.#chip = new KeyChip(rest);
   }
 
-  unavailable(): Promise<string | undefined> {
-    return this.#chip.whyNot((tpm) => this.#sealed(tpm, new Uint8Array(SCALAR_BYTES)));
+  obstacle(): Promise<Obstacle | undefined> {
+    return this.#chip.obstacle((tpm) => this.#sealed(tpm, new Uint8Array(SCALAR_BYTES)));
+  }
+
+  async unavailable(): Promise<string | undefined> {
+    return (await this.obstacle())?.reason;
   }
 
   stranger(born: Chip | undefined): Promise<Fault | undefined> {

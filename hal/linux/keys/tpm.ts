@@ -28,7 +28,7 @@ import { derSignature } from "./der-signature.ts";
 import { KEY_BYTES_MAX } from "./file.ts";
 import { parentForMaking, underParent } from "./parent.ts";
 import { publicHalf } from "./public.ts";
-import type { ChipKeyStore } from "./stores.ts";
+import type { ChipKeyStore, Obstacle } from "./stores.ts";
 
 const KEY_FILE = "device-key.tss2.pem";
 const WHAT = `the device key "${KEY_FILE}"`;
@@ -64,8 +64,15 @@ class TpmKeyStore implements ChipKeyStore {
   }
 
   /** The TPM is asked by making a key, which is dropped; the provider by its version. */
+  async obstacle(): Promise<Obstacle | undefined> {
+    const obstacle = await this.#chip.obstacle((tpm) => this.#made(tpm));
+    if (obstacle !== undefined) return obstacle;
+    const reason = await whyProviderUnusable(this.#provider, this.#openssl);
+    return reason === undefined ? undefined : { reason, mayPass: false };
+  }
+
   async unavailable(): Promise<string | undefined> {
-    return (await this.#chip.whyNot((tpm) => this.#made(tpm))) ?? (await whyProviderUnusable(this.#provider, this.#openssl));
+    return (await this.obstacle())?.reason;
   }
 
   stranger(born: Chip | undefined): Promise<Fault | undefined> {

@@ -16,20 +16,24 @@ import {
   type KeyStores,
 } from "../../../../hal/linux/keys/index.ts";
 import type { DeviceKey } from "../../../../hal/ports.ts";
+import { createPrimary, HANDLE, STORAGE_TEMPLATE } from "../../../../hal/linux/tpm2/index.ts";
 import { memoryKey } from "../../../lab/fakes/keys.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
-import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
+import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";
+import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
 
 interface Has {
   readonly key?: DeviceKey | Fault;
   readonly unavailable?: string;
+  readonly mayPass?: boolean;
   readonly stranger?: Fault;
 }
 
 /** A store that has what the test says, and makes nothing. */
-function storeWith(protection: Protection, { key, unavailable, stranger }: Has): ChipKeyStore {
+function storeWith(protection: Protection, { key, unavailable, mayPass = false, stranger }: Has): ChipKeyStore {
   return {
     protection,
+    obstacle: async () => (unavailable === undefined ? undefined : { reason: unavailable, mayPass }),
     unavailable: async () => unavailable,
     stranger: async () => stranger,
     load: async () => {
@@ -156,6 +160,54 @@ test("[ID-4] a machine without a TPM gets a file key and a note that says why; t
   t.equal(next.store, stores.file);
   t.equal(next.key?.fingerprint, fingerprint);
 });
+
+test("[ID-48] the first key waits for a TPM that is there and in a trouble of the moment, while it may", async (t) => {
+  const choice = (has: Partial<Record<Protection, Has>>, mayWait = true) =>
+    chooseKeyStore({ ...storesWith(has), wanted: "auto", mayWait });
+  const busy = { unavailable: "busy", mayPass: true };
+  const waits = { code: "key.tpm-unavailable", message: /which is there: busy; it is tried again/u };
+  await t.rejects(choice({ tpm: busy, sealed: busy }), waits);
+  await t.rejects(choice({ tpm: { unavailable: "no provider" }, sealed: busy }), waits);
+  t.match(await choice({ tpm: busy, sealed: busy }, false), { store: { protection: "file" }, note: "no TPM is used: busy" });
+  t.match(await choice({ tpm: { unavailable: "none" }, sealed: { unavailable: "none" } }), { store: { protection: "file" } });
+  const key = keyIn("file");
+  t.match(await choice({ tpm: busy, file: { key } }), { key: { fingerprint: key.fingerprint } }, "a key that exists does not");
+});
+
+test(
+  "[ID-48] with its slots full by another program, a real TPM is waited for",
+  { skip: needs("swtpm", "tpm2-provider") },
+  async (t) => {
+    const files = await linuxFiles(await temporaryDirectory(t));
+    const state = await temporaryDirectory(t);
+    const chip = await startSwtpm({ directory: state });
+    t.teardown(chip.stop);
+    const { tcti } = chip;
+    const stores = {
+      tpm: createTpmKeyStore({ files, provider: { ...(tpm2Provider() ?? { module: "" }), tcti } }),
+      sealed: createSealedKeyStore({ files, tcti }),
+      file: createFileKeyStore({ files }),
+    };
+    {
+      await using tpm = await openTpm(chip);
+      for (const _ of [1, 2, 3]) await createPrimary(tpm, HANDLE.owner, STORAGE_TEMPLATE);
+    }
+    await t.rejects(chooseKeyStore({ ...stores, wanted: "auto", mayWait: true }), {
+      code: "key.tpm-unavailable",
+      message: /slots/u,
+    });
+    const { store, note } = await chooseKeyStore({ ...stores, wanted: "auto" });
+    t.match(
+      [store.protection, note],
+      ["file", /fill its slots: end them/u],
+      "and no key is said not to be lost where none was made",
+    );
+    await chip.cut();
+    const again = await startSwtpm({ directory: state, port: chip.port });
+    t.teardown(again.stop);
+    t.match(await chooseKeyStore({ ...stores, wanted: "auto", mayWait: true }), { store: { protection: "tpm" } });
+  },
+);
 
 test(
   "[ID-46] [ID-49] without OpenSSL's provider the chip seals the key, which stays sealed when the provider comes",
