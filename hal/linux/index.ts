@@ -37,7 +37,7 @@ export {
   restartWith,
   systemTpmProvider,
   type TpmProvider,
-} from "./tpm/index.ts";
+} from "./tpm-provider/index.ts";
 export { linuxUptime } from "./uptime.ts";
 export { linuxUsbTree } from "./usb/index.ts";
 export { linuxVitals } from "./vitals.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 import { assert } from "../../hal/fault.ts";
 import { linuxFiles } from "../../hal/linux/files/index.ts";
-import { activateTpmProvider } from "../../hal/linux/tpm/index.ts";
+import { activateTpmProvider } from "../../hal/linux/tpm-provider/index.ts";
 import {
   create,
   createPrimary,
@@ -20,7 +20,7 @@ import {
   SIGNING_TEMPLATE,
   STORAGE_TEMPLATE,
   writeTss2Pem,
-} from "../../hal/linux/tpm2/index.ts";
+} from "../../hal/linux/tpm/index.ts";
 import { addressOf } from "../lab/counterparts/est-server.ts";
 import { type Credential, issue, makeAuthority, openssl } from "../lab/counterparts/pki.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../lab/counterparts/swtpm.ts";

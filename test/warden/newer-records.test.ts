@@ -62,7 +62,7 @@ const OTHER_FORMATS: Readonly<Record<string, string>> = {
   "hal/damaged-files.ts": "passes on",
   "hal/linux/firewall/dead-man.ts": "a table in the language of nft, read by nft alone",
   "hal/linux/power.ts": "a text for the simulator of a board",
-  "hal/linux/tpm/activate.ts": "a configuration of OpenSSL",
+  "hal/linux/tpm-provider/activate.ts": "a configuration of OpenSSL",
   "hal/linux/keys/file.ts": "a key in PEM",
   "hal/linux/keys/sealed.ts": "a sealed key in TSS2 PEM",
   "hal/linux/keys/tpm.ts": "a key of the TPM in TSS2 PEM",

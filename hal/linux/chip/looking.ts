@@ -16,7 +16,7 @@ import {
   type PublicArea,
   readPublicOf,
   type Tpm,
-} from "../tpm2/index.ts";
+} from "../tpm/index.ts";
 
 /**
  * The index of the counter. It lies in the owner's range, 0x01800000 to 0x01BFFFFF. (TCG, Registry

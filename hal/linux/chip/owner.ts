@@ -33,7 +33,7 @@ import {
   type TpmSession,
   useTpm,
   wayOf,
-} from "../tpm2/index.ts";
+} from "../tpm/index.ts";
 import { createMutex } from "../../mutex.ts";
 import {
   COUNTER_ATTRIBUTES,

@@ -15,7 +15,7 @@ import {
   STORAGE_TEMPLATE,
   type PublicArea,
   type Tpm,
-} from "../tpm2/index.ts";
+} from "../tpm/index.ts";
 
 /** Persistent keys that are read at most; no chip has room for so many. */
 const HANDLES_READ_MAX = 64;

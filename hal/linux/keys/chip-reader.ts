@@ -1,6 +1,6 @@
 // The TPM as the warden looks at it, to tell the device's own from any other. [ID-70]
 import type { ChipReader } from "../../chip.ts";
-import { useTpm } from "../tpm2/index.ts";
+import { useTpm } from "../tpm/index.ts";
 import { readChip } from "./chip-names.ts";
 import { isAbsent } from "./reasons.ts";
 

@@ -2,7 +2,7 @@
 // stores stand side by side on one chip. [ID-45] [ID-47]
 import { Fault } from "../../fault.ts";
 import type { Chip } from "../../format/identity.ts";
-import { FIRST_HANDLE, type Tpm, useTpm } from "../tpm2/index.ts";
+import { FIRST_HANDLE, type Tpm, useTpm } from "../tpm/index.ts";
 import { strangerTo } from "./chip-names.ts";
 import type { WantedParent } from "./parent.ts";
 import { isAbsent, mayPass, reasonFor } from "./reasons.ts";

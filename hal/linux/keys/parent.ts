@@ -16,7 +16,7 @@ import {
   type Tpm,
   type TpmEntity,
   type Tss2Key,
-} from "../tpm2/index.ts";
+} from "../tpm/index.ts";
 
 /**
  * What the owner configured. `auto`: the storage root at 0x81000001, else the primary key of the

@@ -18,7 +18,7 @@ import {
   type Tss2Key,
   unseal,
   writeTss2Pem,
-} from "../tpm2/index.ts";
+} from "../tpm/index.ts";
 import { KeyChip, type KeyChipOptions } from "./chip.ts";
 import { chipWith } from "./chip-names.ts";
 import { KEY_BYTES_MAX } from "./file.ts";

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { Fault } from "../../fault.ts";
 import type { Chip } from "../../format/identity.ts";
 import type { DeviceKey, DurableFiles } from "../../ports.ts";
-import { type TpmProvider, whyProviderUnusable } from "../tpm/index.ts";
+import { type TpmProvider, whyProviderUnusable } from "../tpm-provider/index.ts";
 import {
   create,
   OBJECT,
@@ -21,7 +21,7 @@ import {
   type Tpm,
   type Tss2Key,
   writeTss2Pem,
-} from "../tpm2/index.ts";
+} from "../tpm/index.ts";
 import { KeyChip, type KeyChipOptions } from "./chip.ts";
 import { chipWith } from "./chip-names.ts";
 import { derSignature } from "./der-signature.ts";

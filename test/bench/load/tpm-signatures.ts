@@ -1,7 +1,7 @@
 // Signatures by our own TPM commands. Arguments: the way to the TPM, the key as a TSS2 file, and
 // `load` to load and flush the key for each signature, or `keep` to load it once a round.
 import { readFileSync } from "node:fs";
-import { load, openTpmAt, readPublicOf, readTss2Pem, sign, type Tpm, type TpmEntity } from "../../../hal/linux/tpm2/index.ts";
+import { load, openTpmAt, readPublicOf, readTss2Pem, sign, type Tpm, type TpmEntity } from "../../../hal/linux/tpm/index.ts";
 import { serveRounds } from "./rounds.ts";
 
 const [tcti = "", keyFile = "", mode = "load"] = process.argv.slice(2);

@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert, Fault } from "../../../hal/fault.ts";
 import { runProgram } from "../../../hal/linux/process/index.ts";
-import { openTpmAt, type Tpm } from "../../../hal/linux/tpm2/index.ts";
+import { openTpmAt, type Tpm } from "../../../hal/linux/tpm/index.ts";
 import { HANG_MS } from "../runner/process.ts";
 
 export interface Swtpm {

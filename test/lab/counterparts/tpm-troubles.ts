@@ -14,7 +14,7 @@ import {
   STORAGE_TEMPLATE,
   evictControl,
   PERSISTENT,
-} from "../../../hal/linux/tpm2/index.ts";
+} from "../../../hal/linux/tpm/index.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { openTpm, type Swtpm } from "./swtpm.ts";
 

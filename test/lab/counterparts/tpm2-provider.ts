@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { runProgram } from "../../../hal/linux/process/index.ts";
-import { opensslEnvironment } from "../../../hal/linux/tpm/index.ts";
+import { opensslEnvironment } from "../../../hal/linux/tpm-provider/index.ts";
 import { HANG_MS } from "../runner/process.ts";
 import { tpm2Provider } from "../runner/needs.ts";
 import type { Swtpm } from "./swtpm.ts";

@@ -11,7 +11,7 @@ import { provideAddon } from "../../../hal/linux/slots/addons.ts";
 import { runningSlot } from "../../../hal/linux/slots/cmdline.ts";
 import { parseEntry } from "../../../hal/linux/slots/entries.ts";
 import { ADDON_BYTES_MAX, COMMAND_LINE_BYTES_MAX } from "../../../hal/linux/slots/limits.ts";
-import { isNewEnough, reasonIn, versionIn } from "../../../hal/linux/tpm/index.ts";
+import { isNewEnough, reasonIn, versionIn } from "../../../hal/linux/tpm-provider/index.ts";
 import { parseDescriptors } from "../../../hal/linux/usb/descriptors.ts";
 import { DESCRIPTORS_BYTES_MAX } from "../../../hal/linux/usb/limits.ts";
 import { portName } from "../../../hal/linux/usb/names.ts";

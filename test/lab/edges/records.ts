@@ -8,7 +8,7 @@ import { encodeRecords, scan } from "../../../agent/tunnel/spool/record.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { BOOT_PLAN_BYTES_MAX, encodeBootPlan } from "../../../hal/format/slots.ts";
 import { createFileKeyStore, createSealedKeyStore, createTpmKeyStore, KEY_BYTES_MAX } from "../../../hal/linux/keys/index.ts";
-import { PERSISTENT, sealTemplate, SIGNING_TEMPLATE, writeTss2Pem } from "../../../hal/linux/tpm2/index.ts";
+import { PERSISTENT, sealTemplate, SIGNING_TEMPLATE, writeTss2Pem } from "../../../hal/linux/tpm/index.ts";
 import { createFileBootChoice } from "../../../hal/linux/slots/choice.ts";
 import type { DurableFiles } from "../../../hal/ports.ts";
 import { createCertificateReceipts } from "../../../provisioning/certificate/receipts.ts";

@@ -3,8 +3,8 @@
 import { watch } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { FIRST_HANDLE, handlesFrom, lockoutState, ownership, type Tpm } from "../../../hal/linux/tpm2/index.ts";
-import type { Ownership } from "../../../hal/linux/tpm2/chip.ts";
+import { FIRST_HANDLE, handlesFrom, lockoutState, ownership, type Tpm } from "../../../hal/linux/tpm/index.ts";
+import type { Ownership } from "../../../hal/linux/tpm/chip.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../counterparts/swtpm.ts";
 import { type TpmRelay, tpmRelay } from "../counterparts/tpm-relay.ts";
 import type { TestContext } from "../runner/context.ts";

@@ -49,12 +49,12 @@ import {
   type Tpm,
   unseal,
   verifySignature,
-} from "../../../hal/linux/tpm2/index.ts";
-import { nvName, type NvPublic } from "../../../hal/linux/tpm2/nv.ts";
-import type { KeyBlob } from "../../../hal/linux/tpm2/objects.ts";
-import { type Authorization, type TpmEntity, TpmSession } from "../../../hal/linux/tpm2/session.ts";
-import { readSignature, readSizedPublic } from "../../../hal/linux/tpm2/structures.ts";
-import { WireReader } from "../../../hal/linux/tpm2/wire.ts";
+} from "../../../hal/linux/tpm/index.ts";
+import { nvName, type NvPublic } from "../../../hal/linux/tpm/nv.ts";
+import type { KeyBlob } from "../../../hal/linux/tpm/objects.ts";
+import { type Authorization, type TpmEntity, TpmSession } from "../../../hal/linux/tpm/session.ts";
+import { readSignature, readSizedPublic } from "../../../hal/linux/tpm/structures.ts";
+import { WireReader } from "../../../hal/linux/tpm/wire.ts";
 
 const exchangeSchema = v.strictObject({
   tool: v.string(),

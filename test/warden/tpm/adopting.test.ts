@@ -17,7 +17,7 @@ import {
   readPublicOf,
   sign,
   SIGNING_TEMPLATE,
-} from "../../../hal/linux/tpm2/index.ts";
+} from "../../../hal/linux/tpm/index.ts";
 import type { TpmChip } from "../../../hal/ports.ts";
 import { encodeNote, signNote } from "../../../warden/audit/format/index.ts";
 import { type ChipSecrets, encodeSecrets, openSecrets, parseEscrowNote } from "../../../warden/escrow/format/index.ts";

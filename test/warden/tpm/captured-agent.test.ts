@@ -25,7 +25,7 @@ import {
   sign,
   SIGNING_TEMPLATE,
   type Tpm,
-} from "../../../hal/linux/tpm2/index.ts";
+} from "../../../hal/linux/tpm/index.ts";
 import { LOOK_MS } from "../../../warden/tpm/limits.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";

@@ -1,7 +1,7 @@
 // What needs the endorsement hierarchy goes through the warden: another program's credential for an
 // attestation key is opened with the password that only the warden has.
 import { test } from "tap";
-import { ATTESTATION_TEMPLATE, create, nameOf, readPublicOf, writeTss2Pem } from "../../../hal/linux/tpm2/index.ts";
+import { ATTESTATION_TEMPLATE, create, nameOf, readPublicOf, writeTss2Pem } from "../../../hal/linux/tpm/index.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { openTpm2Tools, type Tpm2Tools } from "../../lab/counterparts/tpm2-tools.ts";
 import { needs } from "../../lab/runner/needs.ts";

@@ -14,7 +14,7 @@ import {
   readPublicOf,
   RSA_STORAGE_TEMPLATE,
   STORAGE_TEMPLATE,
-} from "../../../hal/linux/tpm2/index.ts";
+} from "../../../hal/linux/tpm/index.ts";
 import { LOOK_MS } from "../../../warden/tpm/limits.ts";
 import { readAside } from "../../../warden/tpm/record.ts";
 import { openTpm, startSwtpm } from "../../lab/counterparts/swtpm.ts";

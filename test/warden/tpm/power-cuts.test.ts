@@ -1,7 +1,7 @@
 // The power fails at every step of taking and of handing back a real TPM: the next start goes on,
 // and no password is lost.
 import { test } from "tap";
-import { HANDLE, hierarchyChangeAuth } from "../../../hal/linux/tpm2/index.ts";
+import { HANDLE, hierarchyChangeAuth } from "../../../hal/linux/tpm/index.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { tpmRelay } from "../../lab/counterparts/tpm-relay.ts";
 import { needs } from "../../lab/runner/needs.ts";

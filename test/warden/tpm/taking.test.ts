@@ -7,7 +7,7 @@ import {
   hierarchyChangeAuth,
   HANDLE,
   NO_PASSWORD,
-} from "../../../hal/linux/tpm2/index.ts";
+} from "../../../hal/linux/tpm/index.ts";
 import { openTpm } from "../../lab/counterparts/swtpm.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { ownedChip } from "../../lab/worlds/owned-chip.ts";

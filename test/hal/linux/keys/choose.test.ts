@@ -16,7 +16,7 @@ import {
   type KeyStores,
 } from "../../../../hal/linux/keys/index.ts";
 import type { DeviceKey } from "../../../../hal/ports.ts";
-import { createPrimary, HANDLE, STORAGE_TEMPLATE } from "../../../../hal/linux/tpm2/index.ts";
+import { createPrimary, HANDLE, STORAGE_TEMPLATE } from "../../../../hal/linux/tpm/index.ts";
 import { memoryKey } from "../../../lab/fakes/keys.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";

@@ -16,7 +16,7 @@ import {
   readTss2Pem,
   RSA_STORAGE_TEMPLATE,
   writeTss2Pem,
-} from "../../../../hal/linux/tpm2/index.ts";
+} from "../../../../hal/linux/tpm/index.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
 import { keepStorageRoot, lockOut, setPassword } from "../../../lab/counterparts/tpm-troubles.ts";

@@ -19,7 +19,7 @@ import {
   STORAGE_TEMPLATE,
   type Tpm,
   useTpm,
-} from "../../../../hal/linux/tpm2/index.ts";
+} from "../../../../hal/linux/tpm/index.ts";
 
 const DEVICE = "device:/dev/tpmrm0";
 const WORDS = Buffer.from("what both sign");

@@ -3,9 +3,9 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { assert, Fault } from "../../../../hal/fault.ts";
-import { Tpm } from "../../../../hal/linux/tpm2/index.ts";
-import { COMMAND } from "../../../../hal/linux/tpm2/constants.ts";
-import { join, MESSAGE_BYTES_MAX, u16, u32 } from "../../../../hal/linux/tpm2/wire.ts";
+import { Tpm } from "../../../../hal/linux/tpm/index.ts";
+import { COMMAND } from "../../../../hal/linux/tpm/constants.ts";
+import { join, MESSAGE_BYTES_MAX, u16, u32 } from "../../../../hal/linux/tpm/wire.ts";
 import { CALLED, callOf, EXCHANGES, type Proof } from "../../../lab/worlds/tpm2-exchanges.ts";
 import { isLongRun } from "../../../lab/runner/long-run.ts";
 

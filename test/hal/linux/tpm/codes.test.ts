@@ -1,7 +1,7 @@
 // Response codes: every one becomes a fault with a place and an advice.
 import fc from "fast-check";
 import { test } from "tap";
-import { decodeCode, isRetry, responseFault } from "../../../../hal/linux/tpm2/codes.ts";
+import { decodeCode, isRetry, responseFault } from "../../../../hal/linux/tpm/codes.ts";
 
 const KNOWN: readonly (readonly [number, string, string, RegExp])[] = [
   [0x921, "LOCKOUT", "tpm.locked-out", /wait for the lockout to end, or clear it/],

@@ -14,12 +14,12 @@ import {
   sealTemplate,
   SIGNING_TEMPLATE,
   STORAGE_TEMPLATE,
-} from "../../../../hal/linux/tpm2/index.ts";
-import { readCapabilityData } from "../../../../hal/linux/tpm2/chip.ts";
-import { cipherParameter, kdfA, kdfE } from "../../../../hal/linux/tpm2/kdf.ts";
-import { nvName, readNvPublic, writeNvPublic } from "../../../../hal/linux/tpm2/nv.ts";
-import { readPcrSelection, writePcrSelection } from "../../../../hal/linux/tpm2/pcr.ts";
-import { passwordCommand, readAuthResponse } from "../../../../hal/linux/tpm2/session.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import { readCapabilityData } from "../../../../hal/linux/tpm/chip.ts";
+import { cipherParameter, kdfA, kdfE } from "../../../../hal/linux/tpm/kdf.ts";
+import { nvName, readNvPublic, writeNvPublic } from "../../../../hal/linux/tpm/nv.ts";
+import { readPcrSelection, writePcrSelection } from "../../../../hal/linux/tpm/pcr.ts";
+import { passwordCommand, readAuthResponse } from "../../../../hal/linux/tpm/session.ts";
 import {
   digestOf,
   readSignature,
@@ -31,8 +31,8 @@ import {
   writeSensitiveCreate,
   writeSignature,
   writeSizedPublic,
-} from "../../../../hal/linux/tpm2/structures.ts";
-import { join, MESSAGE_BYTES_MAX, sized, u16, u32, u8, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
+} from "../../../../hal/linux/tpm/structures.ts";
+import { join, MESSAGE_BYTES_MAX, sized, u16, u32, u8, WireReader } from "../../../../hal/linux/tpm/wire.ts";
 
 const vectors = v.parse(
   v.object({

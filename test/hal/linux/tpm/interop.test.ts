@@ -31,9 +31,9 @@ import {
   STORAGE_TEMPLATE,
   unseal,
   writeTss2Pem,
-} from "../../../../hal/linux/tpm2/index.ts";
-import { readSizedPublic, writeSignature, writeSizedPublic } from "../../../../hal/linux/tpm2/structures.ts";
-import { sized, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import { readSizedPublic, writeSignature, writeSizedPublic } from "../../../../hal/linux/tpm/structures.ts";
+import { sized, WireReader } from "../../../../hal/linux/tpm/wire.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
 import { providerCommands } from "../../../lab/counterparts/tpm2-provider.ts";
 import { openTpm2Tools } from "../../../lab/counterparts/tpm2-tools.ts";

@@ -1,6 +1,6 @@
 // The way to a TPM in words, and one piece of work at a time.
 import { test } from "tap";
-import { wayOf } from "../../../../hal/linux/tpm2/open.ts";
+import { wayOf } from "../../../../hal/linux/tpm/open.ts";
 
 test("ways to a TPM in tss2's notation: the kernel's device and swtpm's socket; others are refused in words", async (t) => {
   t.same(wayOf("device:/dev/tpmrm0"), { device: "/dev/tpmrm0" });

@@ -3,9 +3,9 @@
 import { verify } from "node:crypto";
 import { test } from "tap";
 import * as v from "valibot";
-import { ALG, HANDLE, p1363, publicKeyObject, readAttestation, Tpm } from "../../../../hal/linux/tpm2/index.ts";
-import { COMMAND } from "../../../../hal/linux/tpm2/constants.ts";
-import { readSignature, type TpmSignature } from "../../../../hal/linux/tpm2/structures.ts";
+import { ALG, HANDLE, p1363, publicKeyObject, readAttestation, Tpm } from "../../../../hal/linux/tpm/index.ts";
+import { COMMAND } from "../../../../hal/linux/tpm/constants.ts";
+import { readSignature, type TpmSignature } from "../../../../hal/linux/tpm/structures.ts";
 import { blobOf, CALLED, callOf, EXCHANGES, readerOf } from "../../../lab/worlds/tpm2-exchanges.ts";
 
 /** TPM2_StartAuthSession has a new nonce each time: its digits, after header and two handles. */

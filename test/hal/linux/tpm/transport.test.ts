@@ -5,8 +5,8 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import { connectSimulator, getRandom, openTpmDevice, Tpm } from "../../../../hal/linux/tpm2/index.ts";
-import type { TpmTransport } from "../../../../hal/linux/tpm2/transport.ts";
+import { connectSimulator, getRandom, openTpmDevice, Tpm } from "../../../../hal/linux/tpm/index.ts";
+import type { TpmTransport } from "../../../../hal/linux/tpm/transport.ts";
 import { startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 

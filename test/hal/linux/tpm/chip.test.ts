@@ -50,9 +50,9 @@ import {
   type Tpm,
   unseal,
   verifySignature,
-} from "../../../../hal/linux/tpm2/index.ts";
-import { COMMAND, PROPERTY } from "../../../../hal/linux/tpm2/constants.ts";
-import { writePcrSelection } from "../../../../hal/linux/tpm2/pcr.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import { COMMAND, PROPERTY } from "../../../../hal/linux/tpm/constants.ts";
+import { writePcrSelection } from "../../../../hal/linux/tpm/pcr.ts";
 import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 

@@ -12,7 +12,12 @@ import * as v from "valibot";
 import { Fault } from "../../../../hal/fault.ts";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { runProgram } from "../../../../hal/linux/process/index.ts";
-import { activateTpmProvider, isStartedWith, isTpmProviderActive, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
+import {
+  activateTpmProvider,
+  isStartedWith,
+  isTpmProviderActive,
+  type TpmProvider,
+} from "../../../../hal/linux/tpm-provider/index.ts";
 import { createTpmKeyStore } from "../../../../hal/linux/keys/index.ts";
 import {
   createPrimary,
@@ -22,7 +27,7 @@ import {
   PERSISTENT,
   readTss2Pem,
   STORAGE_TEMPLATE,
-} from "../../../../hal/linux/tpm2/index.ts";
+} from "../../../../hal/linux/tpm/index.ts";
 import type { DeviceKey, DurableFiles } from "../../../../hal/ports.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
 import { issue, makeAuthority, openssl } from "../../../lab/counterparts/pki.ts";

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { connect, createSecureContext, type SecureContext } from "node:tls";
 import * as v from "valibot";
-import { isStartedWith, isTpmProviderActive, restartWith } from "../../../../hal/linux/tpm/index.ts";
+import { isStartedWith, isTpmProviderActive, restartWith } from "../../../../hal/linux/tpm-provider/index.ts";
 
 const argumentsSchema = v.strictObject({
   wanted: v.record(v.string(), v.string()),

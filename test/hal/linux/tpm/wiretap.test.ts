@@ -31,8 +31,8 @@ import {
   STORAGE_TEMPLATE,
   type Tpm,
   unseal,
-} from "../../../../hal/linux/tpm2/index.ts";
-import type { Authorization, TpmSession } from "../../../../hal/linux/tpm2/session.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import type { Authorization, TpmSession } from "../../../../hal/linux/tpm/session.ts";
 import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 import { openWiretap } from "../../../lab/counterparts/wiretap.ts";
 import { needs } from "../../../lab/runner/needs.ts";

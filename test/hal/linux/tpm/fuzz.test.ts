@@ -29,13 +29,13 @@ import {
   Tpm,
   unseal,
   writeTss2Pem,
-} from "../../../../hal/linux/tpm2/index.ts";
-import { readCapabilityData } from "../../../../hal/linux/tpm2/chip.ts";
-import { readNvPublic } from "../../../../hal/linux/tpm2/nv.ts";
-import { TpmSession } from "../../../../hal/linux/tpm2/session.ts";
-import { readSignature, readSizedPublic } from "../../../../hal/linux/tpm2/structures.ts";
-import type { TpmTransport } from "../../../../hal/linux/tpm2/transport.ts";
-import { join, u16, u32, WireReader } from "../../../../hal/linux/tpm2/wire.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import { readCapabilityData } from "../../../../hal/linux/tpm/chip.ts";
+import { readNvPublic } from "../../../../hal/linux/tpm/nv.ts";
+import { TpmSession } from "../../../../hal/linux/tpm/session.ts";
+import { readSignature, readSizedPublic } from "../../../../hal/linux/tpm/structures.ts";
+import type { TpmTransport } from "../../../../hal/linux/tpm/transport.ts";
+import { join, u16, u32, WireReader } from "../../../../hal/linux/tpm/wire.ts";
 import { isLongRun } from "../../../lab/runner/long-run.ts";
 
 const EMPTY = new Uint8Array();

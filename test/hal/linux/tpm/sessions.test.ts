@@ -26,8 +26,8 @@ import {
   Tpm,
   unseal,
   connectSimulator,
-} from "../../../../hal/linux/tpm2/index.ts";
-import type { TpmTransport } from "../../../../hal/linux/tpm2/transport.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import type { TpmTransport } from "../../../../hal/linux/tpm/transport.ts";
 import { openTpm, startSwtpm } from "../../../lab/counterparts/swtpm.ts";
 import { needs } from "../../../lab/runner/needs.ts";
 

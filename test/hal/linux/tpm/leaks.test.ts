@@ -24,10 +24,10 @@ import {
   STORAGE_TEMPLATE,
   Tpm,
   unseal,
-} from "../../../../hal/linux/tpm2/index.ts";
-import type { KeyBlob, LoadedObject } from "../../../../hal/linux/tpm2/objects.ts";
-import type { TpmSession } from "../../../../hal/linux/tpm2/session.ts";
-import type { TpmTransport } from "../../../../hal/linux/tpm2/transport.ts";
+} from "../../../../hal/linux/tpm/index.ts";
+import type { KeyBlob, LoadedObject } from "../../../../hal/linux/tpm/objects.ts";
+import type { TpmSession } from "../../../../hal/linux/tpm/session.ts";
+import type { TpmTransport } from "../../../../hal/linux/tpm/transport.ts";
 import { openTpm, startSwtpm, type Swtpm } from "../../../lab/counterparts/swtpm.ts";
 import { isLongRun } from "../../../lab/runner/long-run.ts";
 import { needs } from "../../../lab/runner/needs.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Test, test } from "tap";
 import { linuxFiles } from "../../../../hal/linux/files/index.ts";
 import { createTpmKeyStore } from "../../../../hal/linux/keys/index.ts";
-import { isNewEnough, type TpmProvider } from "../../../../hal/linux/tpm/index.ts";
+import { isNewEnough, type TpmProvider } from "../../../../hal/linux/tpm-provider/index.ts";
 import type { KeyStore } from "../../../../hal/ports.ts";
 import { fillSlots, lockOut, setPassword } from "../../../lab/counterparts/tpm-troubles.ts";
 import { needs, tpm2Provider } from "../../../lab/runner/needs.ts";
