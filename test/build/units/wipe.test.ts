@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test, type Test } from "tap";
+import { isLongRun } from "../../lab/runner/long-run.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -167,6 +168,8 @@ test("[ID-59] [STA-1] wherever the power is cut, the next boot finishes the wipe
   whole.wipe(0, QUICK);
   const last = await whole.commands();
   for (let cutAt = 1; cutAt <= last; cutAt++) {
+    // The last ones decide what is left; of the others every third is enough outside the long run.
+    if (!isLongRun() && cutAt <= last - 6 && cutAt % 3 !== 1) continue;
     const device = await machine(t);
     t.equal(device.wipe(cutAt, QUICK).status, null, "it was killed");
     for (const [path, content] of Object.entries(KEPT)) t.equal(await device.read(path), content, `cut ${cutAt}: ${path}`);
