@@ -2,7 +2,7 @@
 import type { ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, type Fingerprint, protectionSchema } from "../../hal/format/identity.ts";
-import { printableJson } from "../../hal/format/text.ts";
+import { printableJson, quoted } from "../../hal/format/text.ts";
 import {
   adopt,
   allowRekey,
@@ -206,8 +206,10 @@ export const devicesEscrow: HubCommand = {
     withState(given, async ({ store }) => {
       const id = deviceIdOf(given);
       const at = given.optionalText("at");
+      if (at !== undefined && Number.isNaN(Date.parse(at)))
+        throw new Fault("usage.invalid", `--at ${quoted(at)}: expected a time as the list shows it, such as 2026-11-30T12:00:00.000Z`);
       const stored = await store.escrows.ofDevice(id);
-      const chosen = at === undefined ? stored : stored.filter(({ madeAtMs }) => iso(madeAtMs) === at);
+      const chosen = at === undefined ? stored : stored.filter(({ madeAtMs }) => madeAtMs === Date.parse(at));
       const [newest] = chosen;
       if (newest === undefined) throw new Fault("hub.device-unknown", nothingEscrowed(id, at, stored.length));
       if (given.flag("json")) {

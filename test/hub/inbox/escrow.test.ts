@@ -72,6 +72,8 @@ test("[TUN-60] [ID-55] what a device's warden signed is on the disk when it is a
   t.equal(`${out.join("\n")}\n`, note, "the output is the note, byte by byte");
   t.match(err.join("\n"), new RegExp(`made ${secrets.madeAt}.*${secrets.storage}`, "u"));
   t.same(openSecrets(parseEscrowNote(note).sealed, owner.privateKey), secrets);
+  const wrongAt = await hubCommand(state, "devices", "escrow", ID, "--at", "yesterday");
+  t.match(wrongAt, { code: 2, err: /--at "yesterday": expected a time/u });
   const { data } = await hubCommand(state, "devices", "escrow", ID, "--json");
   t.match(data, { deviceId: ID, note, storage: secrets.storage, auditKey: encodeVerifier(device.audit.verifier) });
 });
