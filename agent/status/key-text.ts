@@ -14,7 +14,7 @@ const WORDS = {
   "key.tpm-missing": "TPM missing",
   "key.not-this-board": "not this board",
   "key.tpm-cleared": "TPM cleared",
-  "key.tpm-unavailable": "TPM does not answer",
+  "key.tpm-unavailable": "TPM cannot be used now",
   "key.missing": "key missing",
   "key.mismatch": "wrong or damaged key",
   "key.file-beside-tpm": "key in a file beside a usable TPM",

@@ -69,5 +69,5 @@ function cleared(birth: BirthRecord, isCertain: boolean): Fault {
 }
 
 function unavailable(birth: BirthRecord, why: string): Fault {
-  return new Fault("key.tpm-unavailable", `${born(birth)}, which does not answer: ${why}; the doors are shut until it does`);
+  return new Fault("key.tpm-unavailable", `${born(birth)}, which cannot be used now: ${why}; the doors are shut until it can`);
 }
