@@ -62,7 +62,9 @@ test("[OPS-26] no order is signed over a hash that stands for nothing, for somet
     [{ verb: "update.approve" }, /the device names no release/u],
     [{ verb: "system.reboot", planHash: hashOf("for all") }, /this verb is about no hash/u],
     [{ verb: "console.login", planHash: hashOf("for all") }, /this verb is about no hash/u],
-    [{ verb: "system.wipe" }, /no device carries out this verb yet/u],
+    [{ verb: "role.grant" }, /no device carries out this verb yet/u],
+    [{ verb: "system.wipe" }, /the device names no plan/u],
+    [{ verb: "system.wipe", planHash: hashOf("for all") }, /is not at hand/u],
     [{ verb: "lockdown.confirm" }, /the device names no plan/u],
     [{ verb: "lockdown.confirm", planHash: planHash(TRIED) }, /is not at hand/u],
   ] as const) {

@@ -116,7 +116,7 @@ test("[OTA-28] nobody adds a signature to dates that the tool would not write", 
   for (const dates of [{ expires: "2199-01-01T00:00:00Z" }, { signedAt: "2199-01-01T00:00:00Z" }, { expires: "soon" }]) {
     writeFileSync(path, JSON.stringify({ ...signed, signed: { ...signed.signed, ...dates } }));
     t.match(await room.sign("--key", bert.file), { text: /app 3: 1 of 2 .*; 1 signature over an older content was dropped/u });
-    t.notMatch(readFileSync(path, "utf8"), /2199|soon/u);
+    t.notMatch(readFileSync(path, "utf8"), /"2199-|"soon"/u);
   }
 });
 
