@@ -207,7 +207,10 @@ export const devicesEscrow: HubCommand = {
       const id = deviceIdOf(given);
       const at = given.optionalText("at");
       if (at !== undefined && Number.isNaN(Date.parse(at)))
-        throw new Fault("usage.invalid", `--at ${quoted(at)}: expected a time as the list shows it, such as 2026-11-30T12:00:00.000Z`);
+        throw new Fault(
+          "usage.invalid",
+          `--at ${quoted(at)}: expected a time as the list shows it, such as 2026-11-30T12:00:00.000Z`,
+        );
       const stored = await store.escrows.ofDevice(id);
       const chosen = at === undefined ? stored : stored.filter(({ madeAtMs }) => madeAtMs === Date.parse(at));
       const [newest] = chosen;
