@@ -57,6 +57,13 @@ export class KeyChip {
     return reasonFor(error, this.#tcti, "none");
   }
 
+  /** For a key that was to be made. @returns Fault `key.create-failed`, or a defect as it is. */
+  creationFault(what: string, error: unknown): unknown {
+    if (!(error instanceof Fault)) return error;
+    const reason = error.code.startsWith("tpm.") ? this.reason(error) : error.message;
+    return new Fault("key.create-failed", `make ${what}: ${reason}`, { cause: error });
+  }
+
   /**
    * What a fault of the TPM means for a key that exists.
    * @param action with its object: `load the device key "..."`.

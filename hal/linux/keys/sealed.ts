@@ -96,9 +96,7 @@ class SealedKeyStore implements ChipKeyStore {
       await this.#files.put(KEY_FILE, Buffer.from(writeTss2Pem(blob, "sealed")));
       return key;
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      const reason = error.code.startsWith("tpm.") ? this.#chip.reason(error) : error.message;
-      throw new Fault("key.create-failed", `make ${WHAT}: ${reason}`, { cause: error });
+      throw this.#chip.creationFault(WHAT, error);
     } finally {
       secret.fill(0);
     }

@@ -106,9 +106,7 @@ class TpmKeyStore implements ChipKeyStore {
       await this.#files.put(KEY_FILE, Buffer.from(writeTss2Pem(key)));
       return this.#keyOf(key, chip);
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      const reason = error.code.startsWith("tpm.") ? this.#chip.reason(error) : error.message;
-      throw new Fault("key.create-failed", `make ${WHAT}: ${reason}`, { cause: error });
+      throw this.#chip.creationFault(WHAT, error);
     }
   }
 

@@ -55,7 +55,7 @@ const RETRIES_MAX = 14;
 const RETRY_MS_MIN = 20;
 const RETRY_MS_MAX = 1000;
 
-/** The commands of the folder `commands/` run on it. Close it with `await using`. */
+/** The commands of this folder run on it. Close it with `await using`. */
 export class Tpm implements AsyncDisposable {
   readonly #transport: TpmTransport;
   readonly #timeoutMs: number;
