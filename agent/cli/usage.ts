@@ -1,4 +1,5 @@
 // The usage text of the command, and the fault of a wrong use. Pure.
+import { wrap } from "../../hal/format/prose.ts";
 import { Fault } from "../../hal/fault.ts";
 import { carriedVerbSchema } from "../operations/format.ts";
 
@@ -10,7 +11,8 @@ export const USAGE = `usage: sallyport [--socket PATH] [--json] status
        sallyport [--socket PATH] [--json] update status | lockdown show | lockdown plan FILE |
                  wipe plan
        sallyport [--socket PATH] [--json] update approve | update revert | reboot | wipe |
-                 lockdown confirm | lockdown revert | key upgrade [--challenge CHALLENGE --answer ANSWER]
+                 lockdown confirm | lockdown revert | key upgrade
+                 [--challenge CHALLENGE --answer ANSWER]
        sallyport [--socket PATH] [--json] order nonce VERB
        sallyport [--json] audit verify DIR --key VKEY [--witness VKEY] [--checkpoint FILE]...
                  [--epoch N]
@@ -35,7 +37,7 @@ Queries the agent of this machine, or works on files without it.
   wipe plan         what a factory reset would destroy and keep
   wipe              reset this device as from the factory; its owner signs what "wipe plan" prints *
   order nonce       a challenge for VERB, which is one of
-                    ${carriedVerbSchema.options.join(", ")}
+${wrap(`                    ${carriedVerbSchema.options.join(", ")}`)}
   audit verify      check an audit log offline; DIR is the warden's state directory or a copy of it,
                     VKEY a verifier key as "sallyport-hub audit verify ID --json" prints it
   tpm passwords     open, offline, what "sallyport-hub devices escrow" printed into FILE

@@ -1,4 +1,6 @@
 // The command as a whole, with an agent that gives scripted answers.
+import { USAGE } from "../../../agent/cli/usage.ts";
+import { TEXT_COLUMNS_MAX } from "../../../hal/format/prose.ts";
 import { test } from "tap";
 import { runCommand } from "../../../agent/cli/run.ts";
 import type { OperationAnswer, OperationRequest } from "../../../agent/operations/format.ts";
@@ -265,6 +267,11 @@ test("[CON-11] a captured agent can neither send another form nor control the te
 });
 
 test("help and version need no agent", async (t) => {
+  t.same(
+    USAGE.split("\n").filter((line) => line.length > TEXT_COLUMNS_MAX),
+    [],
+    "the help fits a terminal",
+  );
   t.match(await run("--help", gives({})), { code: 0, out: /^usage: sallyport .*Exit codes: 0 ok/s, asked: { length: 0 } });
   t.match(await run("--version", gives({})), { code: 0, out: "sallyport/9.9.9\n" });
 });
