@@ -9,6 +9,7 @@ import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { BIRTH_RECORD, type BirthRecord } from "../../../hal/format/identity.ts";
 import { decodeRecord } from "../../../hal/format/record.ts";
+import { errnoOf } from "../../../hal/linux/files/index.ts";
 import type { AuditRecord } from "../../../warden/audit/format/index.ts";
 import { hubDevices, hubRecords } from "./hub-cli-json.ts";
 import { eventually, HANG_MS, type RunningProgram } from "../runner/process.ts";
@@ -85,6 +86,9 @@ function lacking(wanted: readonly string[], there: readonly string[]): readonly 
 
 /** The record of the board's first identity; undefined before it is written. */
 export async function birthOf(rig: Rig): Promise<BirthRecord | undefined> {
-  const bytes = await readFile(join(rig.board.birth, "birth.json")).catch(() => undefined);
+  const bytes = await readFile(join(rig.board.birth, "birth.json")).catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  });
   return bytes === undefined ? undefined : decodeRecord(bytes, BIRTH_RECORD);
 }
