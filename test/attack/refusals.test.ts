@@ -1,5 +1,5 @@
 // Saying no is cheap at every edge. A child process feeds each edge the worst inputs of the size
-// that it permits, every third one outside of the long run. Calls, copied bytes, memory and the
+// that it permits, every sixth one outside of the long run. Calls, copied bytes, memory and the
 // length of messages are counted, never time; the bench measures the processor's time.
 import { fileURLToPath } from "node:url";
 import { test } from "tap";
