@@ -3,7 +3,7 @@
 import { chmod, copyFile, mkdir, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parseEscrowKey } from "../../warden/escrow/format/index.ts";
-import { PROGRAMS } from "../bundle.ts";
+import { DEVICE_FOLDERS } from "../bundle.ts";
 import type { Base } from "./base.ts";
 import { isThere, writeFileIn } from "./files.ts";
 import { IMAGE_FOLDER, PROJECT } from "./paths.ts";
@@ -127,8 +127,7 @@ async function installPrograms(base: Base, root: string, programs: string): Prom
   const library = join(root, "usr/lib/sallyport");
   await mkdir(library, { recursive: true });
   await installNode(base, join(library, "node"));
-  for (const { name, onDevice } of PROGRAMS)
-    if (onDevice) await run("cp", ["-r", "--no-preserve=ownership", join(programs, name), library]);
+  for (const folder of DEVICE_FOLDERS) await run("cp", ["-r", "--no-preserve=ownership", join(programs, folder), library]);
   await rm(join(library, "sallyport-agent/serialport.arm64.node"), { force: true });
   await writeFileIn(
     join(root, "usr/bin/sallyport"),

@@ -1,5 +1,5 @@
 // Size of the JavaScript on the device, in bytes.
-import { buildPrograms, DEVICE_BYTES_MAX, PROGRAMS } from "../../build/bundle.ts";
+import { buildPrograms, DEVICE_BYTES_MAX } from "../../build/bundle.ts";
 import type { Measure } from "./bench.ts";
 import { finding } from "./finding.ts";
 
@@ -8,7 +8,7 @@ export const bundle: Measure = {
   peers: [],
   how: "bytes of JavaScript on the device as `npm run build` makes it; native add-ons are listed beside the budget",
   async run() {
-    const { programs, deviceBytes, addonBytes } = await buildPrograms();
+    const { device, deviceBytes, addonBytes } = await buildPrograms();
     const whyMissed = "see dist/sizes.json; `esbuild --analyze` names the largest inputs";
     return [
       finding({
@@ -18,9 +18,7 @@ export const bundle: Measure = {
         target: { of: "ours", is: "at most", bound: DEVICE_BYTES_MAX },
         whyMissed,
       }),
-      ...PROGRAMS.filter(({ onDevice }) => onDevice).map(({ name }) =>
-        finding({ what: `  ${name}`, unit: "bytes", ours: [programs[name] ?? 0] }),
-      ),
+      ...Object.entries(device).map(([file, bytes]) => finding({ what: `  ${file}`, unit: "bytes", ours: [bytes] })),
       finding({ what: "serial add-on, beside it", unit: "bytes", ours: [addonBytes] }),
     ];
   },

@@ -4,7 +4,8 @@ import { spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
-import { bundleFile, PROGRAMS } from "../../build/bundle.ts";
+import { bundleDevice, PROGRAMS } from "../../build/bundle.ts";
+import { filesLoaded } from "../lab/runner/files-loaded.ts";
 import { temporaryDirectory } from "../lab/runner/temporary.ts";
 
 /** undici is Node's HTTP client for fetch and WebSocket; loading it takes 10 MB. */
@@ -20,9 +21,10 @@ function loadedBy(modules: readonly string[]): readonly string[] {
 test("no program of the device loads undici with its imports", async (t) => {
   t.ok(loadedBy(["node:http"]).includes(TOO_LARGE), "node:http does, so this test can see it");
   const directory = await temporaryDirectory(t);
-  for (const { name, entry } of PROGRAMS.filter(({ onDevice }) => onDevice)) {
-    await bundleFile(entry, join(directory, `${name}.js`));
-    const text = await readFile(join(directory, `${name}.js`), "utf8");
+  await bundleDevice(directory);
+  for (const { name } of PROGRAMS.filter(({ onDevice }) => onDevice !== undefined)) {
+    const files = await filesLoaded(join(directory, name, "main.js"));
+    const text = (await Promise.all(files.map((file) => readFile(file, "utf8")))).join("\n");
     const modules = [...text.matchAll(/from"(node:[a-z/_]+)"/gu)].map(([, module = ""]) => module);
     t.ok(modules.length > 3, `${name} imports modules of Node`);
     t.notOk(loadedBy([...new Set(modules)]).includes(TOO_LARGE), name);

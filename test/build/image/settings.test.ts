@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { copyFile, cp, link, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "tap";
+import { DEVICE_FOLDERS } from "../../../build/bundle.ts";
 import { applySettings, deviceSettings } from "../../../build/image/settings.ts";
 import { anchorsFile, makeSigner } from "../../lab/counterparts/hub-signer.ts";
 import { needs } from "../../lab/runner/needs.ts";
@@ -45,7 +46,7 @@ async function device(t: TestContext) {
   await copyFile("/usr/bin/env", join(root, "usr/bin/env"));
   await mkdir(join(root, "usr/lib/sallyport"), { recursive: true });
   await link(NODE, join(root, "usr/lib/sallyport/node")).catch(() => copyFile(NODE, join(root, "usr/lib/sallyport/node")));
-  for (const name of ["sallyport-agent", "sallyport-warden"])
+  for (const name of DEVICE_FOLDERS)
     await cp(join(PROJECT, "dist", name), join(root, "usr/lib/sallyport", name), { recursive: true });
   const give = async (agent: Json, warden: Json): Promise<void> => {
     await put("etc/sallyport/agent.json", JSON.stringify(agent));
