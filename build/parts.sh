@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 # Each entry is PROGRAM:PACKAGE, or the path of a file and its package.
-board="swtpm:swtpm swtpm_setup:swtpm-tools tpm2_quote:tpm2-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl curl:curl
+board="swtpm:swtpm swtpm_setup:swtpm-tools tpm2_quote:tpm2-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl certtool:gnutls-bin curl:curl
   faketime:faketime casync:casync nft:nftables ip:iproute2 flock:util-linux"
 # `systemd` is here only for systemd-analyze: without systemd-sysv the machine's init does not
 # change.

@@ -156,6 +156,7 @@ export const FAULT_CODES = [
   "serial.overrun",
   "hub.already-initialised",
   "hub.clock-wrong",
+  "hub.crl-failed",
   "hub.device-conflict",
   "hub.device-denied",
   "hub.device-revoked",

@@ -1,9 +1,10 @@
 // The periodic work of a running hub: it follows what the command line decided, sends messages
-// again, and renews its own certificate.
+// again, renews its own certificate, and issues the list of revoked ones.
 import { asFault, type Fault } from "../hal/fault.ts";
 import type { Api } from "./api/index.ts";
 import type { Authority } from "./authority/index.ts";
 import type { Broker } from "./broker/index.ts";
+import type { CrlKeeper } from "./crl/index.ts";
 import type { JournalWriter } from "./journal.ts";
 import type { OutboxDelivery } from "./outbox/index.ts";
 import type { Store } from "./store/index.ts";
@@ -26,6 +27,7 @@ export interface HousekeepingOptions {
   readonly api: Api;
   readonly broker: Broker;
   readonly delivery: OutboxDelivery;
+  readonly crl: CrlKeeper;
   /** Tells when the files that the process may have open run out. */
   readonly watchFiles: () => Promise<void>;
   /** Compares the clock with the certificates. */
@@ -35,7 +37,7 @@ export interface HousekeepingOptions {
 
 /** @returns the timers; dispose to stop them. What fails goes to `onFault`. */
 export function startHousekeeping(options: HousekeepingOptions): Disposable {
-  const { authority, store, journal, api, broker, delivery, watchFiles, checkClock, onFault } = options;
+  const { authority, store, journal, api, broker, delivery, crl, watchFiles, checkClock, onFault } = options;
   const timers = new DisposableStack();
   const every = (intervalMs: number, work: () => void | Promise<void>): void => {
     let running = false;
@@ -54,6 +56,13 @@ export function startHousekeeping(options: HousekeepingOptions): Disposable {
     await broker.recheck();
     delivery.sendDue();
   });
+  // [ID-90] What fails is a trouble already.
+  every(STORE_INTERVAL_MS, () =>
+    crl.current().then(
+      () => undefined,
+      () => undefined,
+    ),
+  );
   every(OUTBOX_INTERVAL_MS, () => delivery.sendDue());
   every(FILES_INTERVAL_MS, watchFiles);
   every(DATES_INTERVAL_MS, async () => {

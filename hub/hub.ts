@@ -6,7 +6,8 @@ import { asFault, type Fault } from "../hal/fault.ts";
 import type { DeviceId, Fingerprint } from "../hal/format/identity.ts";
 import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
-import { type Authority, checkCertificateLife, loadAuthority } from "./authority/index.ts";
+import { type Authority, checkCertificateLife, checkCrlUrl, loadAuthority } from "./authority/index.ts";
+import { createCrlKeeper, type CrlKeeper } from "./crl/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
 import { descriptorLimit, expectDescriptors, watchDescriptors } from "./descriptors.ts";
 import { admit, approve, createPendingQueue } from "./devices/index.ts";
@@ -41,6 +42,8 @@ export interface HubOptions {
   readonly minTls?: ServerTlsVersion;
   /** A peer that takes nothing of an answer for so long is cut off. Default: 20 s. [TUN-23] */
   readonly progressMs?: number;
+  /** [ID-93] Where others find the list of revoked certificates; written into new certificates. */
+  readonly crlUrl?: string;
 }
 
 export interface HubEvents {
@@ -89,6 +92,7 @@ async function clearConnections(store: Store, state: string): Promise<void> {
  */
 export async function startHub(options: HubOptions): Promise<Hub> {
   checkCertificateLife(options.certificateLifeMs, options.certificateLifeMsMin);
+  checkCrlUrl(options.crlUrl);
   await using starting = new AsyncDisposableStack();
   const filesMax = await descriptorLimit();
   expectDescriptors(filesMax);
@@ -117,11 +121,15 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
   const checkClock = (): void => troubles.set("clock", authority.clockFault(Date.now()));
   checkClock();
+  const crl = createCrlKeeper({ store, issuer: authority.issuer, onTrouble: (fault) => troubles.set("crl", fault) });
+  // [ID-92] Before anything is served: the last one may have ended while the hub was down.
+  await crl.current().catch(() => undefined);
   const context: HubContext = {
     authority,
     store,
     journal,
     events,
+    crl,
     judge: (certificate) => admit(certificate, authority.issuer.certificate, store, Date.now()),
     onFault,
     troubles,
@@ -171,6 +179,7 @@ interface HubContext {
   readonly store: Store;
   readonly journal: JournalWriter;
   readonly events: EventEmitter<HubEvents>;
+  readonly crl: CrlKeeper;
   readonly judge: (certificate: X509Certificate | undefined) => ReturnType<typeof admit>;
   readonly onFault: (fault: Fault) => void;
   readonly troubles: Troubles;
@@ -215,7 +224,7 @@ async function startMessaging(
   return { broker, delivery };
 }
 
-function startHttps(options: HubOptions, { authority, store, journal, judge, onFault, troubles }: HubContext): Promise<Api> {
+function startHttps(options: HubOptions, { authority, store, journal, crl, judge, onFault, troubles }: HubContext): Promise<Api> {
   const { anchors, issuer, settings, server, time } = authority;
   return startApi({
     listen: options.listen ?? "0.0.0.0",
@@ -228,8 +237,10 @@ function startHttps(options: HubOptions, { authority, store, journal, judge, onF
       pending: createPendingQueue(store, journal),
       issuer,
       certificateLifeMs: options.certificateLifeMs ?? settings.certificateLifeMs,
+      crlUrl: options.crlUrl,
     },
     time,
+    crl,
     judge,
     retryAfterS: options.retryAfterS ?? RETRY_AFTER_S_DEFAULT,
     ...(options.progressMs === undefined ? {} : { progressMs: options.progressMs }),

@@ -106,6 +106,24 @@ export const OVERLAP_MS_MAX = 7 * 24 * 3_600_000;
 export const REKEY_HOLD_MS_MIN = 60_000;
 export const REKEY_HOLD_MS_MAX = 30 * 24 * 3_600_000;
 export const REKEY_HOLD_MS_DEFAULT = 24 * 3_600_000;
+/** [ID-91] How long a list of revoked certificates holds, and how old it gets without a change. */
+export const CRL_LIFE_MS = 30 * 24 * 3_600_000;
+export const CRL_ISSUE_MS = 24 * 3_600_000;
+/** A list of that age should have been followed by another one long ago. */
+export const CRL_OVERDUE_MS = 3 * CRL_ISSUE_MS;
+/** A list begins earlier, because a broker's clock may be behind the hub's. */
+export const CRL_BACKDATED_MS = 3_600_000;
+/**
+ * How long an ended certificate stays on the list: RFC 5280 section 3.3 wants it on one that is
+ * issued after its end. Twice the time between two lists, for clocks that differ.
+ */
+export const CRL_RETENTION_MS = 2 * CRL_ISSUE_MS;
+/** Certificates on one list, of 33 to 47 bytes each. */
+export const CRL_ENTRIES_MAX = 131_072;
+/** How long whoever asks may keep a list before asking again. */
+export const CRL_CACHE_S = 60;
+/** [ID-93] Of the address in certificates. */
+export const CRL_URL_CHARACTERS_MAX = 256;
 /** Certificates remembered as well signed. */
 export const CERTIFICATES_REMEMBERED_MAX = 16_384;
 /** How long expired certificates stay in the store. */

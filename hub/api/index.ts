@@ -27,6 +27,8 @@ import { Pace } from "../pace.ts";
 import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
 import type { Trouble } from "../troubles.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
+import type { CrlKeeper } from "../crl/index.ts";
+import { crlRoutes } from "./crl.ts";
 import { estRoutes } from "./est.ts";
 import { createRequesterOf, type Requesting } from "./requester.ts";
 import { timeRoute } from "./time.ts";
@@ -42,6 +44,7 @@ export interface ApiOptions {
   readonly time: NoteSigner;
   readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly retryAfterS: number;
+  readonly crl: CrlKeeper;
   /** The update repository's directory. */
   readonly repository: string;
   /** A reader that takes nothing of an answer for so long is cut off. */
@@ -100,6 +103,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   server.get("/healthz", (_request, reply) => health(reply, options.troubles()));
   estRoutes(server, options);
   timeRoute(server, options.time);
+  crlRoutes(server, options.crl);
   repositoryRoutes(server, {
     directory: options.repository,
     prefix: REPOSITORY_PREFIX,

@@ -17,6 +17,8 @@ export interface CertificateContent {
   readonly kind: "authority" | "server" | "client";
   /** Subject alternative names; none means no extension. */
   readonly names: readonly der.Value[];
+  /** [ID-93] Where the list of revoked certificates can be had. */
+  readonly crlUrl?: string | undefined;
 }
 
 const SPKI_BYTES_MAX = 1024;
@@ -56,15 +58,22 @@ function extensions(content: CertificateContent): readonly der.Value[] {
   if (!authority)
     list.push(extension(OID.extendedKeyUsage, false, der.sequence(content.kind === "server" ? OID.serverAuth : OID.clientAuth)));
   if (content.names.length > 0) list.push(extension(OID.subjectAltName, false, der.sequence(...content.names)));
+  if (content.crlUrl !== undefined)
+    list.push(extension(OID.crlDistributionPoints, false, der.sequence(distributionPoint(content.crlUrl))));
   return list;
 }
 
-function extension(oid: der.Value, critical: boolean, value: der.Value): der.Value {
+/** RFC 5280 section 4.2.1.13: DistributionPoint { [0] { [0] { uniformResourceIdentifier } } }. */
+function distributionPoint(url: string): der.Value {
+  return der.sequence(der.context(0, der.context(0, uriName(url))));
+}
+
+export function extension(oid: der.Value, critical: boolean, value: der.Value): der.Value {
   return der.sequence(oid, ...(critical ? [der.boolean(true)] : []), der.octetString(der.encode(value)));
 }
 
 /** RFC 7093 section 2, method 1: the first 160 bits of SHA-256 over the key. */
-function keyIdentifier(spki: Uint8Array): Uint8Array {
+export function keyIdentifier(spki: Uint8Array): Uint8Array {
   return createHash("sha256").update(spki).digest().subarray(0, 20);
 }
 

@@ -1,6 +1,7 @@
 // `sallyport-hub init`: makes the authority, the keys and the anchors file for the devices' image.
 import { check } from "../../hal/format/schema.ts";
 import { Fault } from "../../hal/fault.ts";
+import { quoted } from "../../hal/format/text.ts";
 import { type HubAnchors, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import type { FileOps } from "../../hal/linux/files/index.ts";
 import {
@@ -14,6 +15,7 @@ import {
   STATE_FILES,
   writeStateFile,
 } from "../state/index.ts";
+import { CRL_URL_CHARACTERS_MAX } from "../limits.ts";
 import { makeAuthority, createIssuer } from "./issuer.ts";
 import { makeNoteKey, createTimeSigner, verifierKey, createWitnessSigner } from "./signers.ts";
 
@@ -99,4 +101,18 @@ function expectNoHub(state: string): void {
 export function checkCertificateLife(lifeMs: number | undefined, minMs = CERTIFICATE_LIFE_MS_MIN): void {
   if (lifeMs === undefined || (lifeMs >= minMs && minMs < CERTIFICATE_LIFE_MS_MIN)) return;
   check(settingsSchema.entries.certificateLifeMs, lifeMs, "the certificate life", "config.invalid");
+}
+
+/**
+ * [ID-93] The address of the list in certificates: what a URI there can hold, and no more.
+ * @throws Fault `config.invalid`.
+ */
+export function checkCrlUrl(url: string | undefined): void {
+  if (url === undefined) return;
+  const isUrl = /^https?:\/\/[!-~]+$/u.test(url) && url.length <= CRL_URL_CHARACTERS_MAX && URL.canParse(url);
+  if (!isUrl)
+    throw new Fault(
+      "config.invalid",
+      `the address of the list of revoked certificates is ${quoted(url)}: expected http:// or https:// and visible ASCII, at most ${CRL_URL_CHARACTERS_MAX} characters`,
+    );
 }

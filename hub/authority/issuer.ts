@@ -4,7 +4,8 @@ import { Fault } from "../../hal/fault.ts";
 import { der } from "../../provisioning/x509/format/index.ts";
 import type { CertificateRequest } from "../../provisioning/x509/format/index.ts";
 import type { IssuedCertificate } from "../store/index.ts";
-import { distinguishedName, hostName, issue, pem, uriName } from "./certificate.ts";
+import { distinguishedName, hostName, issue, keyIdentifier, pem, uriName } from "./certificate.ts";
+import { buildCrl, type CrlContent, maySignCrl } from "./crl.ts";
 import { OID } from "./oids.ts";
 
 const DAY_MS = 86_400_000;
@@ -25,9 +26,21 @@ export interface Issuer {
    * For an approved device: subject and names come from its request, everything else from the hub.
    * @throws Fault `hub.clock-wrong` outside of the authority's own validity. [STA-40]
    */
-  issueDevice(request: CertificateRequest, nowMs: number, lifeMs: number): Omit<IssuedCertificate, "revokedAtMs">;
+  issueDevice(
+    request: CertificateRequest,
+    nowMs: number,
+    lifeMs: number,
+    crlUrl?: string,
+  ): Omit<IssuedCertificate, "revokedAtMs">;
   /** @throws Fault `hub.clock-wrong` outside of the authority's own validity. [STA-40] */
   issueServer(hosts: readonly string[], nowMs: number): KeyAndCertificate;
+  /** The identifier of the authority's key, in hex, as certificates and lists name it. */
+  readonly keyId: string;
+  /**
+   * [ID-90] The list of revoked certificates, DER.
+   * @throws Fault `hub.crl-failed` for an authority whose certificate does not allow lists.
+   */
+  issueCrl(content: CrlContent): Uint8Array;
 }
 
 export interface KeyAndCertificate {
@@ -73,13 +86,22 @@ export function createIssuer(name: string, authority: KeyAndCertificate): Issuer
   return {
     certificate,
     authorityPem: authority.certificatePem,
+    keyId: Buffer.from(keyIdentifier(issuerPublicKey)).toString("hex"),
+    issueCrl: (content) => {
+      if (!maySignCrl(certificate.raw))
+        throw new Fault(
+          "hub.crl-failed",
+          "sign the list of revoked certificates: the authority's certificate does not allow it (keyUsage without cRLSign), so brokers would refuse the list; only this hub's own broker refuses revoked devices",
+        );
+      return buildCrl(content, authorityName(name), issuerPublicKey, key);
+    },
     validity,
-    issueDevice: (request, nowMs, lifeMs) => {
+    issueDevice: (request, nowMs, lifeMs, crlUrl) => {
       const { notBeforeMs, notAfterMs } = datesOf(nowMs, lifeMs);
       const { publicKey } = request;
       const names = request.uris.map((uri) => uriName(uri));
       const issued = issue(
-        { ...common, subject: deviceName(request), publicKey, notBeforeMs, notAfterMs, kind: "client", names },
+        { ...common, subject: deviceName(request), publicKey, notBeforeMs, notAfterMs, kind: "client", names, crlUrl },
         key,
       );
       return { serial: issued.serial, der: issued.der, notBeforeMs, notAfterMs, issuedAtMs: nowMs };

@@ -18,6 +18,13 @@ import { stateOf, withState } from "./state.ts";
 const MEANING: Readonly<Record<TroubleKind, string>> = {
   store: "; until then messages are not acknowledged, and devices keep them and send them again",
   clock: "",
+  crl: "",
+};
+/** What is well again. */
+const KINDS: Readonly<Record<TroubleKind, string>> = {
+  store: "store",
+  clock: "clock",
+  crl: "list of revoked certificates",
 };
 const SHOWN_MAX = 100_000;
 const SHOWN_DEFAULT = 50;
@@ -65,8 +72,8 @@ export const init: HubCommand = {
 export const serve: HubCommand = {
   name: "serve",
   usage:
-    "serve [--state DIR] [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--min-tls TLSv1.2] [--json]",
-  help: "Runs the hub until SIGTERM: enrolment, time and repository over HTTPS, and the broker over MQTT. Port 0 takes a free port, which the first line names. Only TLS 1.3 is accepted unless --min-tls allows 1.2.",
+    "serve [--state DIR] [--listen ADDRESS] [--est-port N] [--mqtt-port N] [--retry-after S] [--certificate-life 90d] [--min-tls TLSv1.2] [--crl-url URL] [--json]",
+  help: "Runs the hub until SIGTERM: enrolment, time and repository over HTTPS, and the broker over MQTT. Port 0 takes a free port, which the first line names. Only TLS 1.3 is accepted unless --min-tls allows 1.2. --crl-url is written into new device certificates, as the place of the list of revoked ones.",
   options: {
     ...STATE_OPTION,
     ...JSON_OPTION,
@@ -74,6 +81,7 @@ export const serve: HubCommand = {
     listen: { type: "string" },
     "retry-after": { type: "string" },
     "min-tls": { type: "string" },
+    "crl-url": { type: "string" },
   },
   args: [],
   run: async (given, terminal) => {
@@ -84,6 +92,7 @@ export const serve: HubCommand = {
     const mqttPort = given.number("mqtt-port", 0, 65_535);
     const retryAfterS = given.number("retry-after", 1, 86_400);
     const life = given.duration("certificate-life");
+    const crlUrl = given.optionalText("crl-url");
     const minTls = tlsVersion(given.optionalText("min-tls"));
     const hub = await startHub({
       state,
@@ -93,6 +102,7 @@ export const serve: HubCommand = {
       ...(retryAfterS === undefined ? {} : { retryAfterS }),
       ...(minTls === undefined ? {} : { minTls }),
       ...(life === undefined ? {} : { certificateLifeMs: life }),
+      ...(crlUrl === undefined ? {} : { crlUrl }),
     });
     const ready = { event: "ready", pid: process.pid, estPort: hub.estPort, mqttPort: hub.mqttPort, anchors: hub.anchors };
     terminal.out(
@@ -114,7 +124,7 @@ export const serve: HubCommand = {
     for (const trouble of hub.troubles()) sayTrouble(trouble);
     hub.events.on("trouble", sayTrouble);
     hub.events.on("troubleOver", ({ code, kind }) =>
-      say(`${code}: this is over, the hub has no trouble with its ${kind} any more`),
+      say(`${code}: this is over, the hub has no trouble with its ${KINDS[kind]} any more`),
     );
     if (!terminal.stop.aborted) await once(terminal.stop, "abort");
     await hub.stop();

@@ -17,6 +17,7 @@ import {
   devicesRevoke,
 } from "./devices.ts";
 import { alerts, anchors, init, serve } from "./hub.ts";
+import { crl } from "./crl.ts";
 import { answer, keygen } from "./keys.ts";
 import { lockdownConfirm, lockdownRevert, order } from "./orders.ts";
 import { releasePublish, updateStart, updateStatus } from "./releases.ts";
@@ -46,6 +47,7 @@ const COMMANDS: readonly HubCommand[] = [
   askOperation,
   answer,
   keygen,
+  crl,
   anchors,
   alerts,
 ];

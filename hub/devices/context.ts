@@ -13,4 +13,6 @@ export interface DeviceContext {
   readonly pending: PendingQueue;
   readonly issuer: Issuer;
   readonly certificateLifeMs: number;
+  /** [ID-93] For new device certificates. */
+  readonly crlUrl?: string | undefined;
 }

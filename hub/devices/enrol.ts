@@ -123,7 +123,7 @@ export async function issue(
     return { kind: "paced", retryAfterMs };
   }
   if ((await certificates.valid(id, nowMs)) >= CERTIFICATES_PER_DEVICE_MAX) return { kind: "busy" };
-  const certificate = context.issuer.issueDevice(asked.request, nowMs, context.certificateLifeMs);
+  const certificate = context.issuer.issueDevice(asked.request, nowMs, context.certificateLifeMs, context.crlUrl);
   const detail = { serial: certificate.serial, renewal: shownSerial !== undefined };
   await context.store.commit(
     devices.approvedStill(id, fingerprint),

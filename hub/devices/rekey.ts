@@ -86,7 +86,7 @@ async function issueBeside({ context, asked, address, nowMs, inForce, known }: R
   const by = "an operator's permission";
   const provenBy = inForce.fingerprint;
   const row = { id, fingerprint, csr, serialNumber, uris, auditKey, protection, provenBy, address, seenAtMs: nowMs };
-  const certificate = context.issuer.issueDevice(request, nowMs, context.certificateLifeMs);
+  const certificate = context.issuer.issueDevice(request, nowMs, context.certificateLifeMs, context.crlUrl);
   const overlapUntil = new Date(nowMs + OVERLAP_MS_MAX).toISOString();
   await context.store.commit(
     devices.unchanged(inForce),

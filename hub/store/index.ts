@@ -6,6 +6,7 @@ import { type AuditStore, createAuditStore } from "./audit.ts";
 import { type Certificates, createCertificates } from "./certificates.ts";
 import { type Connections, createConnections } from "./connections.ts";
 import { type Devices, createDevices } from "./devices.ts";
+import { createCrls, type Crls } from "./crls.ts";
 import type { Change, Engine, StatementResult } from "./engine.ts";
 import { createEscrows, type Escrows } from "./escrows.ts";
 import { type Journal, createJournal, type JournalOptions } from "./journal.ts";
@@ -18,6 +19,7 @@ import { openSqliteThreads } from "./threaded.ts";
 export type { WitnessedHead, WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
 export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
+export type { StoredCrl } from "./crls.ts";
 export type { Device, PendingDevice } from "./devices.ts";
 export type { Change } from "./engine.ts";
 export type { StoredEscrow } from "./escrows.ts";
@@ -34,6 +36,7 @@ export type { Outgoing, Queued } from "./outbox.ts";
 export interface Store {
   readonly devices: Devices;
   readonly certificates: Certificates;
+  readonly crls: Crls;
   readonly connections: Connections;
   readonly audit: AuditStore;
   readonly messages: Messages;
@@ -81,6 +84,7 @@ function createStore(engine: Engine, options: JournalOptions): Store {
   return {
     devices: createDevices(engine),
     certificates: createCertificates(engine),
+    crls: createCrls(engine),
     connections: createConnections(engine),
     audit: createAuditStore(engine),
     messages: createMessages(engine),

@@ -1,6 +1,6 @@
 // The tables of the store. Times are Unix milliseconds. STRICT makes SQLite check column types.
 
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 
 /** The tree's frontiers at earlier sizes, which make a comparison with an old size cheap. */
 const AUDIT_FRONTIERS = `
@@ -64,8 +64,25 @@ CREATE TABLE escrows (
 ) STRICT;
 `;
 
+/** [ID-90] The list of revoked certificates in force, and what finds those that go on the next. */
+const CRLS = `
+CREATE TABLE crls (
+  n INTEGER PRIMARY KEY CHECK (n = 1),
+  number INTEGER NOT NULL,
+  keyId TEXT NOT NULL,
+  issuedAt INTEGER NOT NULL,
+  thisUpdate INTEGER NOT NULL,
+  nextUpdate INTEGER NOT NULL,
+  -- what was revoked when it was issued
+  revision TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  der BLOB NOT NULL
+) STRICT;
+CREATE INDEX certificatesRevoked ON certificates (revokedAt) WHERE revokedAt IS NOT NULL;
+`;
+
 /** Upgrade steps, each from one version to the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, ESCROWS, KEYS];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, ESCROWS, KEYS, CRLS];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -157,4 +174,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}${OUTBOX}${ESCROWS}${KEYS}`;
+${AUDIT_FRONTIERS}${OUTBOX}${ESCROWS}${KEYS}${CRLS}`;

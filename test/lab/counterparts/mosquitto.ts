@@ -13,6 +13,8 @@ export interface Mosquitto {
   readonly port: number;
   /** Starts the broker, also after its end, and waits until it takes connections. */
   start(): Promise<void>;
+  /** Sends SIGHUP, and waits until the broker has read its configuration and certificates. */
+  reload(): Promise<void>;
   /** Sends SIGKILL: what the broker had not written is lost. */
   kill(): Promise<void>;
   stop(): Promise<void>;
@@ -68,6 +70,14 @@ export async function startMosquitto(t: TestContext, options: MosquittoOptions):
     async start() {
       const onLine = (line: string): void => void lines.push(line);
       running = startProgram({ name: "mosquitto", command: "/usr/sbin/mosquitto", args: ["-c", configFile], onLine });
+      await eventually("mosquitto takes connections", () => reachable(port));
+    },
+    async reload() {
+      const before = lines.length;
+      if (running !== undefined) process.kill(running.pid, "SIGHUP");
+      await eventually("mosquitto has reloaded", async () =>
+        lines.slice(before).some((line) => line.includes("Reloading config")) ? true : undefined,
+      );
       await eventually("mosquitto takes connections", () => reachable(port));
     },
     kill: () => end("SIGKILL"),
