@@ -216,7 +216,12 @@ export type Policy = v.InferOutput<typeof policySchema>;
  */
 export function parsePolicy(bytes: Uint8Array): Policy {
   try {
-    return check(policySchema, parseJson(bytes, POLICY_BYTES_MAX, "lockdown policy"), "lockdown policy", "lockdown.invalid");
+    return check(
+      policySchema,
+      parseJson(bytes, POLICY_BYTES_MAX, "lockdown policy", { duplicates: "refused" }),
+      "lockdown policy",
+      "lockdown.invalid",
+    );
   } catch (error) {
     if (error instanceof Fault && error.code !== "lockdown.invalid")
       throw new Fault("lockdown.invalid", error.message, { cause: error });
