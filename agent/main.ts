@@ -2,7 +2,6 @@
 // where its key is, and runs until a signal stops it.
 import { connect } from "node:net";
 import { join } from "node:path";
-import { createSecureContext } from "node:tls";
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } from "./config.ts";
@@ -45,6 +44,7 @@ import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts
 import { createHttpRepository } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";
+import { secureContextFor } from "../provisioning/tls/index.ts";
 
 const NAME = "sallyport-agent";
 const VERSION = "0.1.0";
@@ -260,7 +260,7 @@ function releasePlacesOf(
         port,
         ...(connectTo !== undefined && { connectTo }),
         ...(config.tunnel.proxy !== undefined && { proxy: config.tunnel.proxy }),
-        context: createSecureContext({ ca: authority, minVersion: config.tunnel.minTls }),
+        context: secureContextFor({ host, port, authority, minTls: config.tunnel.minTls }, undefined),
         prefix: REPOSITORY_PREFIX,
       }),
   };

@@ -1,6 +1,8 @@
 // The hub's address and trust anchors: the payload of the `hub/` target, whose version 1 is in the
 // image. [TUN-2] [ID-10]
 import * as v from "valibot";
+import { Fault } from "../../hal/fault.ts";
+import { PINS_CHARACTERS_MAX, readPins } from "../../hal/format/pins.ts";
 
 /** A C2SP note verifier key: `name+8 hex digits+base64`. */
 export const verifierKeySchema = v.pipe(
@@ -18,6 +20,21 @@ export const hostSchema = v.pipe(
 
 export const portSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
 
+/** [ID-80] The one reader reads it here already, so that a wrong file is refused with its reason. */
+const pinsSchema = v.pipe(
+  v.string(),
+  v.maxLength(PINS_CHARACTERS_MAX),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed || dataset.value.length > PINS_CHARACTERS_MAX) return;
+    try {
+      readPins(dataset.value);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      addIssue({ message: error.message });
+    }
+  }),
+);
+
 export const hubAnchorsSchema = v.strictObject({
   v: v.literal(1),
   /** The tenant's name for the hub, for people and messages. */
@@ -26,8 +43,11 @@ export const hubAnchorsSchema = v.strictObject({
   host: hostSchema,
   estPort: portSchema,
   mqttPort: portSchema,
-  /** PEM of the hub's authority: the pin. The system's trust store does not count. */
-  authority: v.pipe(v.string(), v.maxLength(8192), v.startsWith("-----BEGIN CERTIFICATE-----", "expected a PEM certificate")),
+  /**
+   * PEM of one to eight authorities, in any order: the pins. Each counts by itself. The system's
+   * trust store does not count.
+   */
+  authority: pinsSchema,
   /** Verifies hub time. [ID-10] */
   timeKey: verifierKeySchema,
   /** Verifies cosignatures of audit checkpoints. [AUD-8] */
@@ -35,4 +55,5 @@ export const hubAnchorsSchema = v.strictObject({
 });
 export type HubAnchors = v.InferOutput<typeof hubAnchorsSchema>;
 
-export const HUB_ANCHORS_BYTES_MAX = 16_384;
+/** Line ends are two bytes in JSON. */
+export const HUB_ANCHORS_BYTES_MAX = 65_536;

@@ -6,7 +6,7 @@ export interface Endpoint {
 }
 
 export interface HubServer extends Endpoint {
-  /** PEM of the pinned authority. The system's trust store does not count. [ID-7] */
+  /** PEM of the pinned authorities. The system's trust store does not count. [ID-7] [ID-80] */
   readonly authority: string;
   /** The default is TLSv1.3. */
   readonly minTls?: "TLSv1.2" | "TLSv1.3" | undefined;
