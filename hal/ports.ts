@@ -17,7 +17,7 @@ export type {
   TpmChip,
   TryLimits,
 } from "./tpm-chip.ts";
-export type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState, UsbTree } from "./usb.ts";
+export type { UsbClaims, UsbController, UsbDevice, UsbEvent, UsbEvents, UsbListener, UsbPort, UsbState, UsbTree } from "./usb.ts";
 
 /**
  * A directory of small files, each of which survives a power cut whole. A name is one path

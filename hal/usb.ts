@@ -40,6 +40,31 @@ export interface UsbTree {
   setPort(port: string, disabled: boolean): Promise<void>;
 }
 
+/** [LCK-70] What the kernel says at the moment when something is plugged in or out. */
+export interface UsbEvent {
+  readonly what: "came" | "went";
+  /** The port of the device, or the name of a controller. */
+  readonly port: string;
+  /** The kernel's device number, as in {@link UsbDevice}. */
+  readonly number: number | undefined;
+  /** `vendor:product`, which is all that the kernel says of a device's claims. */
+  readonly id: string | undefined;
+}
+
+export interface UsbEvents {
+  /**
+   * Follows the kernel's events until `signal` aborts.
+   * @throws Fault `process.failed` when they cannot be followed, or no longer.
+   */
+  follow(this: void, listener: UsbListener, signal: AbortSignal): Promise<void>;
+}
+
+export interface UsbListener {
+  /** From now on no event is missed. What came before must be looked for. */
+  readonly onListening: () => void;
+  readonly onEvent: (event: UsbEvent) => void;
+}
+
 export interface UsbState {
   readonly controllers: readonly UsbController[];
   readonly ports: readonly UsbPort[];
@@ -76,13 +101,15 @@ export interface UsbDevice {
   /** The kernel's device number. It changes with a new enumeration. */
   readonly number: number;
   readonly authorized: boolean;
-  /** SHA-256 of the device's descriptors, hex. */
-  readonly descriptors: string;
+  /** SHA-256 of the device's descriptors, hex. Undefined when they cannot be read as a whole. */
+  readonly descriptors: string | undefined;
   /**
    * What the device says about itself, which anyone can fake. Undefined when its descriptors are
    * malformed or cannot be read.
    */
   readonly claims: UsbClaims | undefined;
+  /** Why there are no claims; printable. */
+  readonly flaw?: string | undefined;
 }
 
 export interface UsbClaims {

@@ -13,6 +13,7 @@ import type {
   Network,
   Power,
   Slots,
+  UsbEvents,
   UsbTree,
 } from "../hal/ports.ts";
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
@@ -40,6 +41,8 @@ export interface MachinePorts {
   /** Tells the service manager that deadlines are served. Never throws. */
   readonly heartbeat: () => void;
   readonly usb: UsbTree;
+  /** Undefined where this machine's events cannot be followed. */
+  readonly usbEvents?: UsbEvents | undefined;
   /** Undefined where the configuration names no TPM. */
   readonly chip?: ChipReader | undefined;
   readonly network: Network;
@@ -181,6 +184,7 @@ async function openLockdown(options: ServicesOptions, targets: TargetService): P
     deadManSwitch: ports.deadManSwitch,
     heartbeat: ports.heartbeat,
     usb: ports.usb,
+    usbEvents: ports.usbEvents,
     network: ports.network,
     files: ports.files.lockdown,
     clock,

@@ -39,6 +39,6 @@ export {
   type TpmProvider,
 } from "./tpm-provider/index.ts";
 export { linuxUptime } from "./uptime.ts";
-export { linuxUsbTree } from "./usb/index.ts";
+export { linuxUsbEvents, linuxUsbTree } from "./usb/index.ts";
 export { linuxVitals } from "./vitals.ts";
 export { linuxWatchdog } from "./watchdog.ts";

@@ -5,6 +5,8 @@ import { judgeDevices } from "./plan/index.ts";
 
 export interface JudgedUsbDevice {
   readonly port: string;
+  /** The kernel's device number. */
+  readonly number: number;
   /** Differs each time a device is plugged in, even for the same device. */
   readonly key: string;
   readonly authorized: boolean;
@@ -21,6 +23,6 @@ export function judgedDevices(plan: Plan | undefined, { devices }: UsbState): re
   return devices.map(({ port, number, descriptors, authorized, claims }) => {
     const verdict = verdicts.get(port);
     const why = verdict?.authorized === true && !authorized ? "a rule allows it, but it could not be authorized" : verdict?.why;
-    return { port, key: `${port} ${number} ${descriptors}`, authorized, why: why ?? "not judged", claims };
+    return { port, number, key: `${port} ${number} ${descriptors ?? "unread"}`, authorized, why: why ?? "not judged", claims };
   });
 }

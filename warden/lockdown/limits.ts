@@ -20,8 +20,19 @@ export const SWITCH_GRACE_MS = 2000;
  */
 export const APPLY_WITHIN_MS = 90_000;
 
-/** Period of the check for newly plugged USB devices. It reads names and numbers only. */
+/**
+ * Period of the check for newly plugged USB devices where the kernel's events cannot be followed.
+ * It reads names and numbers only.
+ */
 export const USB_POLL_MS = 1000;
+/** Checks that events ask for: a burst at once, then one in each period. */
+export const USB_CHECKS_BURST_MAX = 8;
+export const USB_CHECKS_PERIOD_MS = 1000;
+/** Devices that came and are not yet looked at. A bus has at most 127. */
+export const USB_ARRIVALS_MAX = 256;
+/** Pauses before the events are followed again. */
+export const USB_FOLLOW_PAUSE_MS_MIN = 1000;
+export const USB_FOLLOW_PAUSE_MS_MAX = 60_000;
 /** Period of the full comparison with the plan in force. It costs one run of nft. */
 export const RECHECK_MS = 5000;
 

@@ -3,7 +3,7 @@
 import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import type { Clock, DeadManSwitch, DurableFiles, Firewall, Network, UsbTree } from "../../hal/ports.ts";
+import type { Clock, DeadManSwitch, DurableFiles, Firewall, Network, UsbEvents, UsbTree } from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import type { UpdateStatus } from "../update/format.ts";
 import { type LockdownState, parsePolicy, type Policy } from "./format/index.ts";
@@ -26,6 +26,8 @@ export interface LockdownOptions {
   /** Called again and again while deadlines are served. */
   readonly heartbeat: () => void;
   readonly usb: UsbTree;
+  /** [LCK-70] Undefined where this machine's events cannot be followed. */
+  readonly usbEvents?: UsbEvents | undefined;
   readonly network: Network;
   /** The directory of the lockdown's record. */
   readonly files: DurableFiles;
@@ -100,7 +102,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   const state = (): LockdownState => stateView(lockdown.status(), unenforced);
   const ending = new AbortController();
   const watching = watchLockdown(
-    { lockdown, usb, clock, trail, report: reports.report, onTurn: options.heartbeat },
+    { lockdown, usb, usbEvents: options.usbEvents, clock, trail, report: reports.report, onTurn: options.heartbeat },
     ending.signal,
   );
   return {

@@ -9,6 +9,7 @@ import type { JudgedUsbDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
 import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
+import type { UsbArrival } from "./usb-arrivals.ts";
 
 /** Length of each text in a detail: a record may hold several texts. */
 const DETAIL_CHARACTERS_MAX = 480;
@@ -24,6 +25,11 @@ export interface Trail {
    * [LCK-14] Records each device once when it is plugged in, and again when its verdict changes.
    */
   devices(devices: readonly JudgedUsbDevice[]): void;
+  /**
+   * [LCK-71] Records each device that the kernel named and that was gone before it was judged.
+   * @param unseen how many more came faster than they are listed.
+   */
+  missed(devices: readonly UsbArrival[], unseen: number): void;
   /** Records a signed policy that is not even tried; the same policy with the same reason once. */
   refused(policy: { readonly target: string; readonly counter: number; readonly digest: string }, fault: Fault): void;
 }
@@ -40,6 +46,7 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
     );
   const restored = paced();
   const usbRefused = paced();
+  const usbMissed = paced();
   // what was let in must be in the trail, whatever else is plugged in
   const usbAllowed = paced();
   // a network changes the facts, and the table with them, as often as it likes
@@ -76,6 +83,11 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
         recorded.set(device.key, device.authorized);
         (device.authorized ? usbAllowed : usbRefused)(usbEntry(device));
       }
+    },
+    missed: (devices, unseen) => {
+      for (const device of devices) usbMissed(missedEntry(device));
+      if (unseen > 0)
+        usbMissed({ event: "usb.missed", result: "refused", detail: { count: unseen, why: "too many came at once" } });
     },
     refused: ({ target, counter, digest }, { code, message }) => {
       if (last.refused === `${digest} ${code}`) return;
@@ -127,6 +139,20 @@ function entryOf(
     case "shut":
       return { event: "lockdown.shut", result: "failed", detail: { code: report.code } };
   }
+}
+
+/** It worked at no time: a device works only once it was judged. [LCK-7] */
+function missedEntry({ port, number, id }: UsbArrival): AuditEntry {
+  return {
+    event: "usb.missed",
+    result: "refused",
+    detail: {
+      port,
+      ...(number === undefined ? {} : { number }),
+      ...(id === undefined ? {} : { device: id }),
+      why: "it was gone before it could be judged",
+    },
+  };
 }
 
 function usbEntry({ port, authorized, why, claims }: JudgedUsbDevice): AuditEntry {

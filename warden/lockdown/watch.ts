@@ -1,16 +1,20 @@
 // The watch that keeps the plan in force: it compares periodically, and at once when something is
-// plugged in. [LCK-7] [LCK-8] [LCK-14]
+// plugged in. [LCK-7] [LCK-8] [LCK-14] [LCK-70]
 import { asFault, type Fault } from "../../hal/fault.ts";
-import type { Clock, UsbTree } from "../../hal/ports.ts";
+import type { Clock, UsbEvents, UsbTree } from "../../hal/ports.ts";
+import type { JudgedUsbDevice } from "./devices.ts";
 import { RECHECK_MS, USB_POLL_MS } from "./limits.ts";
 import type { Lockdown } from "./lockdown.ts";
 import type { Trail } from "./trail.ts";
+import { type UsbArrival, UsbArrivals } from "./usb-arrivals.ts";
 
 export interface WatchOptions {
   readonly lockdown: Pick<Lockdown, "recheck" | "status" | "devices">;
   readonly usb: Pick<UsbTree, "plugged">;
+  /** Undefined where this machine's events cannot be followed. */
+  readonly usbEvents: UsbEvents | undefined;
   readonly clock: Clock;
-  readonly trail: Pick<Trail, "devices">;
+  readonly trail: Pick<Trail, "devices" | "missed">;
   readonly report: (fault: Fault) => void;
   /**
    * Called after each turn. It comes only while timers fire and the lockdown takes its turns, so it
@@ -24,37 +28,71 @@ export interface WatchOptions {
  * more or less costs comfort, not safety. Where everything is shut, the lockdown tries again by a
  * timer of its own.
  */
-export async function watchLockdown(
-  { lockdown, usb, clock, trail, report, onTurn }: WatchOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  let known: string | undefined;
-  let checkedAtMs = Number.NEGATIVE_INFINITY;
-  const plugged = async (): Promise<string | undefined> => {
-    try {
-      return await usb.plugged();
-    } catch (error) {
-      report(asFault(error, "usb.unreadable", "read the USB tree"));
-      return undefined;
+export async function watchLockdown(options: WatchOptions, signal: AbortSignal): Promise<void> {
+  await new Watch(options).run(signal);
+}
+
+class Watch {
+  readonly #options: WatchOptions;
+  readonly #arrivals: UsbArrivals;
+  /** What was plugged in, as {@link UsbTree.plugged} tells it. */
+  #known: string | undefined;
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
+  /** The devices of the last turn. */
+  #before: readonly JudgedUsbDevice[] = [];
+
+  constructor(options: WatchOptions) {
+    const { usbEvents: events, clock, report } = options;
+    this.#options = options;
+    this.#arrivals = new UsbArrivals({ events, clock, report });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { onTurn, report } = this.#options;
+    const following = this.#arrivals.follow(signal);
+    while (!signal.aborted) {
+      try {
+        await this.#turn();
+      } catch (error) {
+        report(asFault(error, "assert.broken", "watch the lockdown"));
+      }
+      onTurn();
+      await this.#arrivals.sleep(USB_POLL_MS, signal);
     }
-  };
-  const turn = async (): Promise<void> => {
-    const found = await plugged();
-    const due = clock.monotonicMs() - checkedAtMs >= RECHECK_MS && lockdown.status().at !== "shut";
-    if (due || (found !== undefined && found !== known)) {
-      checkedAtMs = clock.monotonicMs();
+    await following;
+  }
+
+  async #turn(): Promise<void> {
+    const { lockdown, clock, trail } = this.#options;
+    const { changed, came, unseen } = this.#arrivals.take();
+    const isShut = lockdown.status().at === "shut";
+    const found = changed || isShut || !this.#arrivals.isListening ? await this.#plugged() : this.#known;
+    const due = clock.monotonicMs() - this.#checkedAtMs >= RECHECK_MS && !isShut;
+    if (due || (found !== undefined && found !== this.#known)) {
+      this.#checkedAtMs = clock.monotonicMs();
       await lockdown.recheck();
     }
-    known = found; // as found before the check: what came since is checked in the next turn
-    trail.devices(lockdown.devices());
-  };
-  while (!signal.aborted) {
-    try {
-      await turn();
-    } catch (error) {
-      report(asFault(error, "assert.broken", "watch the lockdown"));
-    }
-    onTurn();
-    await clock.sleep(USB_POLL_MS, signal);
+    this.#known = found; // as found before the check: what came since is checked in the next turn
+    const devices = lockdown.devices();
+    trail.devices(devices);
+    // [LCK-71] an event may come between a check and the turn that hears of it
+    trail.missed(
+      came.filter((arrival) => ![...devices, ...this.#before].some((device) => isThis(device, arrival))),
+      unseen,
+    );
+    this.#before = devices;
   }
+
+  async #plugged(): Promise<string | undefined> {
+    try {
+      return await this.#options.usb.plugged();
+    } catch (error) {
+      this.#options.report(asFault(error, "usb.unreadable", "read the USB tree"));
+      return undefined;
+    }
+  }
+}
+
+function isThis(device: JudgedUsbDevice, { port, number }: UsbArrival): boolean {
+  return device.port === port && device.number === number;
 }

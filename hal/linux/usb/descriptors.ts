@@ -9,7 +9,7 @@ const DEVICE = 1;
 const CONFIGURATION = 2;
 const INTERFACE = 4;
 /** Tables 9-8, 9-10 and 9-12. */
-const DEVICE_BYTES = 18;
+export const DEVICE_DESCRIPTOR_BYTES = 18;
 const CONFIGURATION_BYTES = 9;
 const INTERFACE_BYTES = 9;
 /** USB_MAXCONFIG of the kernel's drivers/usb/core/config.c. */
@@ -23,13 +23,13 @@ const CONFIGURATIONS_MAX = 8;
  * @throws Fault `usb.invalid` when lengths, counts or the order of descriptors disagree.
  */
 export function parseDescriptors(bytes: Uint8Array): Omit<UsbClaims, "serial"> {
-  if (bytes.byteLength < DEVICE_BYTES || bytes[0] !== DEVICE_BYTES || bytes[1] !== DEVICE)
+  if (bytes.byteLength < DEVICE_DESCRIPTOR_BYTES || bytes[0] !== DEVICE_DESCRIPTOR_BYTES || bytes[1] !== DEVICE)
     throw invalid("it does not start with a device descriptor of 18 bytes");
   const configurations = at(bytes, 17);
   if (configurations < 1 || configurations > CONFIGURATIONS_MAX)
     throw invalid(`it claims ${configurations} configurations, expected 1 to ${CONFIGURATIONS_MAX}`);
   const interfaces = new Set<string>();
-  let offset = DEVICE_BYTES;
+  let offset = DEVICE_DESCRIPTOR_BYTES;
   for (let n = 0; n < configurations; n++) {
     const end = offset + configurationBytes(bytes, offset);
     walkConfiguration(bytes.subarray(offset, end), interfaces);
@@ -82,5 +82,5 @@ function hex8(byte: number): string {
 }
 
 function invalid(why: string): Fault {
-  return new Fault("usb.invalid", `read the descriptors of a USB device: ${why}`);
+  return new Fault("usb.invalid", why);
 }

@@ -3,10 +3,10 @@
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { Fault } from "../../fault.ts";
-import type { UsbClaims, UsbController, UsbDevice, UsbPort, UsbState } from "../../ports.ts";
+import type { UsbController, UsbDevice, UsbPort, UsbState } from "../../ports.ts";
 import { linkedName, namesIn, type ReadAttribute, readDescriptors, readNumber } from "./attributes.ts";
 import type { BoundedAccess } from "./bounded-access.ts";
-import { parseDescriptors } from "./descriptors.ts";
+import { DEVICE_DESCRIPTOR_BYTES, parseDescriptors } from "./descriptors.ts";
 import type { LastKnown } from "./last-known.ts";
 import { ENTRIES_MAX, HUB_ENTRIES_MAX, SERIAL_CHARACTERS_MAX } from "./limits.ts";
 import { CONTROLLER, DEVICE, INTERFACE, portName } from "./names.ts";
@@ -28,7 +28,7 @@ export interface LastKnownTree {
 }
 
 /** The part of a device's state that the device itself provides. */
-type Appearance = Pick<UsbDevice, "descriptors" | "claims">;
+type Appearance = Pick<UsbDevice, "descriptors" | "claims" | "flaw">;
 
 /** Reads the whole tree. Where the kernel is too busy to answer, the last known value stands. */
 export async function readTree(sysfs: UsbSysfs, { appearances, switches }: LastKnownTree): Promise<UsbState> {
@@ -124,18 +124,19 @@ async function readAppearance({ devices, read, bounded }: UsbSysfs, port: string
 }
 
 function appearanceOf(bytes: Uint8Array | undefined, serial: string | undefined): Appearance {
-  const descriptors = createHash("sha256")
-    .update(bytes ?? "none")
-    .digest("hex");
-  return { descriptors, claims: bytes === undefined ? undefined : claimsOf(bytes, serial) };
+  // no hash stands for what was not read: a rule could name it
+  if (bytes === undefined || bytes.byteLength < DEVICE_DESCRIPTOR_BYTES)
+    return { descriptors: undefined, claims: undefined, flaw: "they cannot be read" };
+  return { descriptors: createHash("sha256").update(bytes).digest("hex"), ...claimsOf(bytes, serial) };
 }
 
-function claimsOf(descriptors: Uint8Array, serial: string | undefined): UsbClaims | undefined {
-  if (serial !== undefined && serial.length > SERIAL_CHARACTERS_MAX) return undefined;
+function claimsOf(descriptors: Uint8Array, serial: string | undefined): Pick<UsbDevice, "claims" | "flaw"> {
+  if (serial !== undefined && serial.length > SERIAL_CHARACTERS_MAX)
+    return { claims: undefined, flaw: `its serial number has more than ${SERIAL_CHARACTERS_MAX} characters` };
   try {
-    return { ...parseDescriptors(descriptors), serial };
+    return { claims: { ...parseDescriptors(descriptors), serial } };
   } catch (error) {
-    if (error instanceof Fault && error.code === "usb.invalid") return undefined;
+    if (error instanceof Fault && error.code === "usb.invalid") return { claims: undefined, flaw: error.message };
     throw error;
   }
 }

@@ -31,3 +31,9 @@ export const KERNEL_MS_MAX = 12_000;
 export const STUCK_CALLS_MAX = 2;
 /** The same for calls that shut a device out while one of those hangs. */
 export const STUCK_SHUTS_MAX = 1;
+/**
+ * A line of an event. The kernel's buffer for a whole event has 2048 bytes (UEVENT_BUFFER_SIZE).
+ */
+export const EVENT_LINE_BYTES_MAX = 4096;
+/** Properties of one event: the kernel allows 64 (UEVENT_NUM_ENVP), and writes a dozen. */
+export const EVENT_PROPERTIES_MAX = 64;

@@ -13,7 +13,8 @@ import { parseEntry } from "../../../hal/linux/slots/entries.ts";
 import { ADDON_BYTES_MAX, COMMAND_LINE_BYTES_MAX } from "../../../hal/linux/slots/limits.ts";
 import { isNewEnough, reasonIn, versionIn } from "../../../hal/linux/tpm-provider/index.ts";
 import { parseDescriptors } from "../../../hal/linux/usb/descriptors.ts";
-import { DESCRIPTORS_BYTES_MAX } from "../../../hal/linux/usb/limits.ts";
+import { nextEvent } from "../../../hal/linux/usb/events.ts";
+import { DESCRIPTORS_BYTES_MAX, EVENT_LINE_BYTES_MAX } from "../../../hal/linux/usb/limits.ts";
 import { portName } from "../../../hal/linux/usb/names.ts";
 import { type Edge, hostileJson, notIgnored, padded, text } from "./edge.ts";
 import { scratch } from "./scratch.ts";
@@ -23,6 +24,7 @@ const NAME_BYTES_MAX = 255;
 export function machineEdges(): ReadonlyMap<string, Edge> {
   return new Map<string, Edge>([
     ["descriptors of a USB device", descriptorsEdge()],
+    ["event of udevadm", eventEdge()],
     ["listing of nft", listingEdge()],
     ...kernelEdges(),
     ...nameEdges(),
@@ -57,6 +59,28 @@ function descriptorsEdge(): Edge {
       ["more configurations than there are", () => device(short(), 0, 8)],
       ["zeros", () => Buffer.alloc(DESCRIPTORS_BYTES_MAX)],
       ["ones", () => Buffer.alloc(DESCRIPTORS_BYTES_MAX, 255)],
+    ]),
+  };
+}
+
+/** The properties of one event, as lines. */
+function eventEdge(): Edge {
+  const properties =
+    "ACTION=add\nSUBSYSTEM=usb\nDEVTYPE=usb_device\nDEVPATH=/devices/usb1/1-2\nDEVNUM=005\nPRODUCT=951/1666/110\n";
+  const fill = (count: number): string => "x".repeat(count);
+  return {
+    bytesMax: EVENT_LINE_BYTES_MAX,
+    boundedBefore: true, // each line is
+    take: (bytes) => {
+      const event = new Map<string, string>();
+      for (const line of Buffer.from(bytes).toString().split("\n").slice(0, -2)) nextEvent(event, line);
+      return notIgnored(nextEvent(event, ""));
+    },
+    valid: () => Buffer.from(`${properties}DRIVER=${fill(EVENT_LINE_BYTES_MAX - properties.length - 9)}\n\n`),
+    worst: new Map([
+      ["properties without end", text("NAME=value\n", EVENT_LINE_BYTES_MAX)],
+      ["a path without end", () => Buffer.from(`DEVPATH=/${fill(EVENT_LINE_BYTES_MAX - 11)}\n\n`)],
+      ["slashes", text("PRODUCT=/", EVENT_LINE_BYTES_MAX)],
     ]),
   };
 }

@@ -11,7 +11,30 @@ export interface Plugged {
   readonly serial?: string;
   /** `class:subclass:protocol`, one interface each. */
   readonly interfaces: readonly string[];
+  /** What the kernel shows instead of descriptors that follow from these claims. */
+  readonly raw?: Uint8Array;
 }
+
+/**
+ * The configuration ends seven bytes before its wTotalLength: `usb_get_configuration` of
+ * drivers/usb/core/config.c takes what came and warns.
+ */
+export const SHORT_STICK: Plugged = {
+  vendor: "1209",
+  product: "0001",
+  serial: "short",
+  interfaces: ["02:02:01", "0a:00:00"],
+  raw: Buffer.from(
+    [
+      "120100020200004009120100000101020301", // the device
+      "090243000201008032", // a configuration of 67 bytes, of which 60 are there
+      "090400000102020100", // an interface
+      "05240010010524010001042402020524060001",
+      "070582030800ff09040100020a000000070501024000",
+    ].join(""),
+    "hex",
+  ),
+};
 
 export const STICK: Plugged = { vendor: "0951", product: "1666", serial: "60A44C413FAE", interfaces: ["08:06:50"] };
 export const KEYBOARD: Plugged = { vendor: "046d", product: "c31c", interfaces: ["03:00:00", "03:01:01"] };
@@ -95,7 +118,7 @@ class FakeUsbKernel implements FakeKernel {
   plug(port: string, device: Plugged, ports = 0): void {
     const allowed = this.read(`usb${port.split("-")[0]}/authorized_default`) === "1";
     this.#put(`${port}/devnum`, String((this.#number += 1)));
-    this.#put(`${port}/descriptors`, descriptorsOf(device));
+    this.#put(`${port}/descriptors`, device.raw ?? descriptorsOf(device));
     if (device.serial !== undefined) this.#put(`${port}/serial`, device.serial);
     this.#put(`${port}/authorized`, allowed ? "1" : "0");
     this.#hubs.set(port, ports);

@@ -112,6 +112,7 @@ const PACES = {
   "lockdown.shut": { by: "network", in: LOCKDOWN, bound: /shut = paced\(\)/u },
   "lockdown.restored": { by: "network", in: LOCKDOWN, bound: /restored = paced\(\)/u },
   "usb.refused": { by: "plug", in: LOCKDOWN, bound: /usbRefused = paced\(\)/u },
+  "usb.missed": { by: "plug", in: LOCKDOWN, bound: /usbMissed = paced\(\)/u },
   "usb.allowed": { by: "plug", in: LOCKDOWN, bound: /usbAllowed = paced\(\)/u },
   "lockdown.switch-fired": { by: "start", in: LOCKDOWN, bound: /switchFired = paced\(\)/u },
   "audit.started": { by: "start", in: LOG, bound: /recordStart\(\)/u },

@@ -99,6 +99,7 @@ export const AUDIT_EVENTS = {
   "lockdown.shut": { id: 5024, category: "configuration", severity: "high", source: "warden", authority: true },
   "lockdown.restored": { id: 5025, category: "configuration", severity: "warning", source: "warden" },
   "usb.refused": { id: 5026, category: "configuration", severity: "warning", source: "warden" },
+  "usb.missed": { id: 3148, category: "configuration", severity: "warning", source: "warden" },
   "usb.allowed": { id: 5027, category: "configuration", severity: "notice", source: "warden", authority: true },
   "lockdown.switch-fired": { id: 5030, category: "configuration", severity: "warning", source: "warden" },
   "audit.started": { id: 7001, category: "audit", severity: "notice", source: "warden" },

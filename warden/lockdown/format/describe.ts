@@ -2,6 +2,7 @@
 // Warden and signer use the same text. [LCK-4] [LCK-20]
 import { printableJson } from "../../../hal/format/text.ts";
 import type { NetworkRule, Plan } from "./plan.ts";
+import type { UsbRule } from "./policy.ts";
 
 export interface Difference {
   readonly opens: readonly string[];
@@ -16,10 +17,7 @@ export function staysOpen(plan: Plan): readonly string[] {
     ),
     ...plan.networkRules.map((rule) => ruleText(rule, plan)),
     ...(plan.echo === "none" ? [] : [`in: ping from ${plan.echo === "any" ? "anybody" : plan.management.join(" ")}`]),
-    ...plan.usb.allow.map(
-      ({ vendor, product, serial, port, interfaces, uplink }) =>
-        `usb ${vendor}:${product}${serial === undefined ? "" : ` serial ${serialText(serial)}`}${port === undefined ? "" : ` at ${port}`}, interfaces ${interfaces.join(" ")}${uplink ? ", uplink" : ""}`,
-    ),
+    ...plan.usb.allow.map((rule) => usbText(rule)),
     ...(plan.serial.console === null ? [] : [`serial ${plan.serial.console}, console`]),
     ...plan.serial.lines.map((line) => `serial ${line}`),
   ];
@@ -39,6 +37,15 @@ export function differenceOf(before: Plan | undefined, after: Plan): Difference 
       ...disables.filter((port) => !disabled.includes(port)).map((port) => `usb port ${port}`),
     ],
   };
+}
+
+function usbText(rule: UsbRule): string {
+  const uplink = rule.uplink ? ", uplink" : "";
+  // [LCK-73] who signs this must see that it names no kind of device
+  if ("descriptors" in rule) return `usb any device with descriptors ${rule.descriptors} at ${rule.port}${uplink}`;
+  const { vendor, product, serial, port, interfaces } = rule;
+  const [number, place] = [serial === undefined ? "" : ` serial ${serialText(serial)}`, port === undefined ? "" : ` at ${port}`];
+  return `usb ${vendor}:${product}${number}${place}, interfaces ${interfaces.join(" ")}${uplink}`;
 }
 
 /**

@@ -69,7 +69,8 @@ export const usbPortSchema = v.pipe(
 );
 const usbIdSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{4}$/u, "expected four hex digits, lower case"));
 
-export const usbRuleSchema = v.strictObject({
+/** A device by what it claims. [LCK-8] */
+const usbClaimsRuleSchema = v.strictObject({
   vendor: usbIdSchema,
   product: usbIdSchema,
   /**
@@ -98,6 +99,24 @@ export const usbRuleSchema = v.strictObject({
   /** The hub is reached through this device: it stays authorized in mode "shut". */
   uplink: v.optional(v.boolean(), false),
 });
+
+/**
+ * [LCK-73] A device by its descriptors, byte for byte, and by its port: for one whose descriptors
+ * the kernel takes and our strict parser does not. Nothing in them is understood, so such a rule
+ * is bound to one place.
+ */
+const usbExactRuleSchema = v.strictObject({
+  descriptors: v.pipe(
+    v.string(),
+    v.regex(/^sha256:[0-9a-f]{64}$/u, 'expected "sha256:" and 64 hex digits, lower case, as `sallyport lockdown show` prints it'),
+  ),
+  port: usbPortSchema,
+  uplink: v.optional(v.boolean(), false),
+});
+
+export const usbRuleSchema = v.lazy((rule): typeof usbClaimsRuleSchema | typeof usbExactRuleSchema =>
+  typeof rule === "object" && rule !== null && "descriptors" in rule ? usbExactRuleSchema : usbClaimsRuleSchema,
+);
 export type UsbRule = v.InferOutput<typeof usbRuleSchema>;
 
 const ttySchema = v.pipe(v.string(), v.regex(/^tty[A-Za-z0-9]{1,12}$/u, "expected a line's name such as ttyS0"));

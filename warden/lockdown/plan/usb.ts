@@ -4,12 +4,10 @@ import { canonicalJson } from "../../../hal/format/json.ts";
 import { printable } from "../../../hal/format/text.ts";
 import type { UsbDevice, UsbPort, UsbState, WayBack } from "../../../hal/ports.ts";
 import type { Plan, UsbRule } from "../format/index.ts";
+import { matches, nearest, SERIAL_SHOWN_MAX } from "./usb-nearest.ts";
 
 type Rules = Pick<Plan["usb"], "allow" | "disable">;
 type Verdict = Plan["usb"]["devices"][number];
-
-/** Characters of a serial number in a message. */
-const SERIAL_SHOWN_MAX = 40;
 
 /** A change that makes the tree as planned. Steps that shut come first. */
 export type UsbStep =
@@ -19,7 +17,9 @@ export type UsbStep =
 
 /** [LCK-4] The rules in a fixed order, each once, with sorted interfaces. */
 export function sortedRules(rules: readonly UsbRule[]): UsbRule[] {
-  const normalized = rules.map((rule) => ({ ...rule, interfaces: [...new Set(rule.interfaces)].sort() }));
+  const normalized = rules.map((rule) =>
+    "descriptors" in rule ? rule : { ...rule, interfaces: [...new Set(rule.interfaces)].sort() },
+  );
   const unique = new Map(normalized.map((rule) => [canonicalJson(rule), rule]));
   return [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, rule]) => rule);
 }
@@ -90,11 +90,11 @@ export function isOpening(step: UsbStep): boolean {
 function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: readonly UsbDevice[]): string | undefined {
   const { claims, port } = device;
   if (disable.some((one) => isAt(port, one))) return "its port is disabled";
-  if (claims === undefined) return "its descriptors make no sense";
   const rules = allow.filter((rule) => matches(rule, device));
-  if (rules.length === 0) return `no rule for ${claimed(device)}`;
-  if (rules.every((rule) => rule.serial !== undefined && isCopied(device, rule, devices)))
-    return `another device claims the serial number "${printable(claims.serial ?? "", SERIAL_SHOWN_MAX)}"`;
+  if (rules.length === 0)
+    return (claims === undefined ? unclaimed(device) : `no rule for ${claimed(device)}`) + nearest(allow, device);
+  if (rules.every((rule) => isCopied(device, rule, devices)))
+    return `another device claims the serial number "${printable(claims?.serial ?? "", SERIAL_SHOWN_MAX)}"`;
   return undefined;
 }
 
@@ -104,19 +104,19 @@ function objectionTo(device: UsbDevice, { allow, disable }: Rules, devices: read
  * [LCK-33]
  */
 function isCopied(device: UsbDevice, rule: UsbRule, devices: readonly UsbDevice[]): boolean {
+  if ("descriptors" in rule || rule.serial === undefined) return false;
   const twins = devices.filter((other) => other !== device && matches({ ...rule, port: undefined }, other));
   return twins.length > 0 && (!device.authorized || twins.some(({ authorized }) => authorized));
 }
 
-function matches(rule: UsbRule, { claims, port }: UsbDevice): boolean {
-  return (
-    claims !== undefined &&
-    claims.vendor === rule.vendor &&
-    claims.product === rule.product &&
-    (rule.serial === undefined || claims.serial === rule.serial) &&
-    (rule.port === undefined || port === rule.port) &&
-    claims.interfaces.join() === rule.interfaces.join()
-  );
+/**
+ * [LCK-73] A device without claims: what is wrong with it, and how the owner lets it in on purpose,
+ * if at all.
+ */
+function unclaimed({ port, descriptors, flaw }: UsbDevice): string {
+  const broken = `its descriptors make no sense${flaw === undefined ? "" : `: ${flaw}`}`;
+  if (descriptors === undefined) return `${broken}; no rule can let it in`;
+  return `${broken}; only a rule of its own lets it in: "port": "${port}", "descriptors": "sha256:${descriptors}"`;
 }
 
 /** At that port, or behind a hub there. */

@@ -55,6 +55,10 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "capitals in a vendor": stick({ vendor: "046D" }),
   "a path for a port": stick({ port: "../1-1" }),
   "a tier too many": stick({ port: "1-1.1.1.1.1.1.1" }),
+  "a device by its descriptors at any port": { usb: { allow: [{ descriptors: `sha256:${"0".repeat(64)}` }] } },
+  "descriptors without their kind of hash": { usb: { allow: [{ descriptors: "0".repeat(64), port: "1-2" }] } },
+  "a hash in capitals": { usb: { allow: [{ descriptors: `sha256:${"A".repeat(64)}`, port: "1-2" }] } },
+  "descriptors beside claims": stick({ descriptors: `sha256:${"0".repeat(64)}`, port: "1-2" }),
   "a path for a serial line": { serial: { console: "../mem" } },
 };
 

@@ -95,11 +95,57 @@ test("[LCK-9] a disabled port is disabled with the other half of its socket, and
   );
 });
 
+test("[LCK-72] a refusal says which part of the nearest rule does not match", async (t) => {
+  const usb = {
+    allow: [
+      { ...RULE, serial: "60A44C413FAE", port: "1-2" },
+      { ...RULE, product: "1667" },
+    ],
+  };
+  const why = (device: UsbDevice): string =>
+    (verdicts(usb, [device])[0]?.[2] ?? "").replace(/^.*?(?:; the nearest rule, |$)/u, "");
+  t.equal(why(seen("1-1", STICK)), "for 0951:1666, differs: it is at 1-1, not at 1-2");
+  t.equal(
+    why(seen("1-2", { ...STICK, serial: "60A44C413FAF" })),
+    'for 0951:1666, differs: its serial number is "60A44C413FAF", not "60A44C413FAE"',
+  );
+  const { serial: _, ...unnumbered } = STICK;
+  t.equal(why(seen("1-2", unnumbered)), 'for 0951:1666, differs: its serial number is missing, not "60A44C413FAE"');
+  t.equal(why(seen("1-2", BAD_STICK)), "for 0951:1666, differs: of the interfaces, it also has 03:01:01");
+  t.equal(
+    why(seen("1-4", { ...STICK, product: "1667", interfaces: ["03:01:01"] })),
+    "for 0951:1667, differs: of the interfaces, it also has 03:01:01 and it lacks 08:06:50",
+    "the nearest of several",
+  );
+  t.match(
+    why(seen("1-2", KEYBOARD)),
+    /^for 0951:1666, differs: it is another device; its serial number is missing/u,
+    "at its port",
+  );
+  t.match(
+    why(seen("1-9", { ...KEYBOARD, serial: "60A44C413FAE" })),
+    /^for 0951:1666, differs: it is another device/u,
+    "its number",
+  );
+  t.equal(why(seen("1-9", KEYBOARD)), "", "no rule is near");
+});
+
+test("[LCK-72] [STA-10] what a refusal says of a hostile device is printable and short", async (t) => {
+  const many = Array.from({ length: 64 }, (_, n) => `03:01:${n.toString(16).padStart(2, "0")}`);
+  const hostile = seen("1-2", { ...STICK, serial: `\u001b[2J\r\n${"x".repeat(120)}`, interfaces: many });
+  const [[, authorized, why] = ["", true, ""]] = verdicts({ allow: [{ ...RULE, serial: "60A44C413FAE", port: "1-2" }] }, [
+    hostile,
+  ]);
+  t.equal(authorized, false);
+  t.match(why, /it also has 03:01:00 03:01:01 03:01:02 03:01:03 and 60 more/u);
+  t.ok(/^[\u0020-\u007e]{1,512}$/u.test(why), why);
+});
+
 test("[LCK-7] the mode shut leaves the uplink's device and nothing else", async (t) => {
   const usb = { allow: [RULE, { vendor: "2c7c", product: "0125", interfaces: ["ff:ff:ff"], uplink: true }] };
   const plan = planLockdown(labPolicy({ mode: "shut", usb }), labSnapshot());
   t.same(
-    plan.usb.allow.map(({ vendor }) => vendor),
+    plan.usb.allow.map((rule) => "vendor" in rule && rule.vendor),
     ["2c7c"],
   );
 });

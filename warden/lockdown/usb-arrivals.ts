@@ -1,0 +1,96 @@
+// The kernel's USB events, followed as long as the warden runs: they wake the watch, and name the
+// devices that came, also those that are gone before anybody looks. [LCK-70] [LCK-71]
+import { asFault, type Fault } from "../../hal/fault.ts";
+import type { Clock, UsbEvent, UsbEvents } from "../../hal/ports.ts";
+import { createTokenBucket, type TokenBucket } from "../../hal/rate-limit.ts";
+import {
+  USB_ARRIVALS_MAX,
+  USB_CHECKS_BURST_MAX,
+  USB_CHECKS_PERIOD_MS,
+  USB_FOLLOW_PAUSE_MS_MAX,
+  USB_FOLLOW_PAUSE_MS_MIN,
+} from "./limits.ts";
+
+export type UsbArrival = Pick<UsbEvent, "port" | "number" | "id">;
+
+export interface UsbArrivalsOptions {
+  /** Undefined where this machine's events cannot be followed. */
+  readonly events: UsbEvents | undefined;
+  readonly clock: Clock;
+  readonly report: (fault: Fault) => void;
+}
+
+export class UsbArrivals {
+  readonly #options: UsbArrivalsOptions;
+  /** [LCK-71] A flood of events causes no more checks than this. */
+  readonly #checks: TokenBucket;
+  #listening = false;
+  #woken: AbortController | undefined;
+  /** Something came or went since the last look. */
+  #changed = false;
+  #came: UsbArrival[] = [];
+  #unseen = 0;
+
+  constructor(options: UsbArrivalsOptions) {
+    this.#options = options;
+    this.#checks = createTokenBucket(options.clock, USB_CHECKS_BURST_MAX, USB_CHECKS_PERIOD_MS);
+  }
+
+  /** Whether every device that comes is told. Where it is not, somebody must look. */
+  get isListening(): boolean {
+    return this.#listening;
+  }
+
+  /** Follows the events until `signal` aborts, and again whenever they end. */
+  async follow(signal: AbortSignal): Promise<void> {
+    const { events, clock, report } = this.#options;
+    signal.addEventListener("abort", () => this.#woken?.abort(), { once: true });
+    if (events === undefined) return;
+    let pauseMs = USB_FOLLOW_PAUSE_MS_MIN;
+    while (!signal.aborted) {
+      const startedAtMs = clock.monotonicMs();
+      try {
+        await events.follow({ onListening: () => this.#heard(true), onEvent: (event) => this.#note(event) }, signal);
+      } catch (error) {
+        report(asFault(error, "process.failed", "follow USB events"));
+      }
+      this.#heard(false);
+      if (clock.monotonicMs() - startedAtMs > USB_FOLLOW_PAUSE_MS_MAX) pauseMs = USB_FOLLOW_PAUSE_MS_MIN;
+      await clock.sleep(pauseMs, signal);
+      pauseMs = Math.min(2 * pauseMs, USB_FOLLOW_PAUSE_MS_MAX);
+    }
+  }
+
+  /** Resolves after `delayMs`, or at an event that may be looked at at once, or at the end. */
+  async sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || (this.#changed && this.#checks.take())) return;
+    this.#woken = new AbortController();
+    await this.#options.clock.sleep(delayMs, this.#woken.signal);
+    this.#woken = undefined;
+  }
+
+  /** @returns what happened since the last call. */
+  take(): { readonly changed: boolean; readonly came: readonly UsbArrival[]; readonly unseen: number } {
+    const taken = { changed: this.#changed, came: this.#came, unseen: this.#unseen };
+    this.#changed = false;
+    this.#came = [];
+    this.#unseen = 0;
+    return taken;
+  }
+
+  #heard(listening: boolean): void {
+    this.#listening = listening;
+    this.#changed = true;
+    this.#woken?.abort();
+  }
+
+  #note({ what, port, number, id }: UsbEvent): void {
+    if (what === "came" && !port.startsWith("usb")) this.#came.push({ port, number, id });
+    if (this.#came.length > USB_ARRIVALS_MAX) {
+      this.#came.shift();
+      this.#unseen += 1;
+    }
+    this.#changed = true;
+    if (this.#woken !== undefined && this.#checks.take()) this.#woken.abort();
+  }
+}
