@@ -1,6 +1,7 @@
 // The agent as a whole: it makes the services, connects them, and drives the device's lifecycle.
 // Once the identity is known there is one complete session with the hub, and before that none.
 import { type AuditBuffer, createAuditBuffer } from "./audit/index.ts";
+import { type BoardGate, createBoardGate } from "./board.ts";
 import { type Console, startConsole } from "./console/index.ts";
 import { readDeviceStatus } from "./device-status.ts";
 import { faultDetail } from "./fault-detail.ts";
@@ -51,6 +52,7 @@ class DeviceAgent implements Agent {
   readonly #audit: AuditBuffer;
   readonly #operations: Operations;
   readonly #identity: IdentityManager;
+  readonly #board: BoardGate;
   readonly #stopped = new AbortController();
   readonly #failure = Promise.withResolvers<never>();
   #life: LifeState = "blank";
@@ -76,6 +78,12 @@ class DeviceAgent implements Agent {
       clock: ports.clock,
     });
     this.#identity = createIdentityManager(this.#identityOptions());
+    this.#board = createBoardGate({
+      warden: this.#warden,
+      hub: this.#hub,
+      note: (entry) => this.#audit.note(entry),
+      signal: this.#stopped.signal,
+    });
   }
 
   async start(): Promise<void> {
@@ -196,7 +204,11 @@ class DeviceAgent implements Agent {
       hub: this.#hub,
       warden: this.#warden,
       operations: this.#operations,
-      credentials: () => this.#identity.credentials(),
+      credentials: async () => {
+        const credentials = await this.#identity.credentials();
+        await this.#board.expect(credentials);
+        return credentials;
+      },
       protection: () => this.#identity.presentedProtection(),
       note: (entry) => this.#audit.note(entry),
       onEvent: (event) => this.#onTunnelEvent(event),
@@ -223,20 +235,29 @@ class DeviceAgent implements Agent {
       case "connected":
         this.#advance({ kind: "connected" });
         this.#identity.connected();
+        this.#reportBoard();
+        this.#showAlarm();
         return;
       case "disconnected":
         this.#advance({ kind: "disconnected" });
         return;
       case "refused":
         this.#identity.refused(event.fault);
+        this.#showAlarm();
         return;
       default:
         return;
     }
   }
 
+  #reportBoard(): void {
+    const report = this.#board.report();
+    if (report !== undefined) void this.#session?.reportBoard(report);
+  }
+
   /** [ID-73] */
   #showAlarm(): void {
+    if (this.#board.waits()) return this.#console?.alarm("disk of another board");
     const { key, enrolment, faults } = this.#identity.status();
     const codes = [...faults, ...(key === undefined && enrolment?.lastFault ? [enrolment.lastFault] : [])];
     this.#console?.alarm(codes.map(({ code }) => keyWords(code)).find((words) => words !== undefined));

@@ -124,6 +124,20 @@ export const CRL_ENTRIES_MAX = 131_072;
 export const CRL_CACHE_S = 60;
 /** [ID-93] Of the address in certificates. */
 export const CRL_URL_CHARACTERS_MAX = 256;
+/** [ID-95] Ids that are named of one key. */
+export const SAME_KEY_MAX = 8;
+/** After a request that came too soon. */
+export const HURRIED_RETRY_S = 10;
+/** [ID-97] Notices of one device about its board: so many at once, and so many a second. */
+export const BOARD_NOTICES_BURST = 16;
+export const BOARD_NOTICES_PER_S = 0.1;
+/**
+ * [ID-99] So many connections of one id that each end the one before, within that time, are two
+ * peers with one certificate. A device alone reconnects to a live connection of its own only after
+ * its line was cut.
+ */
+export const CONTESTS_MIN = 3;
+export const CONTEST_MS = 60_000;
 /** Certificates remembered as well signed. */
 export const CERTIFICATES_REMEMBERED_MAX = 16_384;
 /** How long expired certificates stay in the store. */

@@ -173,7 +173,7 @@ const configSchema = v.strictObject({
   boardRoot: v.optional(pathSchema, "/"),
   /**
    * File with an id that was assigned at commissioning, in one line: from an EEPROM or by the
-   * owner. [ID-1]
+   * owner. By default `device-id` beside the birth record. [ID-1]
    */
   commissionedIdFile: v.optional(pathSchema),
   /** The image's build date, which is the floor of the clock. [ID-22] */
@@ -216,7 +216,7 @@ export function parseConfig(bytes: Uint8Array, file: string): WardenConfig {
   const isMachine = rest.boardRoot === "/";
   return Object.freeze({
     ...rest,
-    commissionedIdFile,
+    commissionedIdFile: commissionedIdFile ?? (isMachine ? join(rest.birthDirectory, "device-id") : undefined),
     slots: slots ?? join(rest.boardRoot, "slots"),
     buildDateMs: Date.parse(buildDate),
     tpm: Object.freeze({

@@ -2,6 +2,7 @@
 // must withstand a hostile one. [OPS-2]
 import { Fault } from "../hal/fault.ts";
 import type { FaultReport } from "../hal/format/fault.ts";
+import { defined } from "../hal/format/defined.ts";
 import { singleLine } from "../hal/format/text.ts";
 import type { BirthRecord, DeviceIdentity } from "../hal/format/identity.ts";
 import type { Clock, Vitals } from "../hal/ports.ts";
@@ -9,7 +10,7 @@ import { AUDIT_EVENTS, type AuditEntry, decodeVerifier, verifierFingerprint } fr
 import type { AuditLog } from "./audit/index.ts";
 import type { Escrow } from "./escrow/index.ts";
 import type { Services } from "./services.ts";
-import type { BirthBook, KeyUpgrades } from "./identity/index.ts";
+import type { BirthBook, BoardWatch, KeyUpgrades } from "./identity/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, PROTOCOL_VERSION, WARDEN_TROUBLES_MAX, type WardenResult } from "./protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES, type AppendAllowance, type VerbHandlers } from "./protocol/index.ts";
 import type { TrustedClock } from "./time/index.ts";
@@ -24,6 +25,7 @@ export interface WardenVerbPorts {
   readonly bootId: string;
   readonly identity: DeviceIdentity;
   readonly births: BirthBook;
+  readonly board: Pick<BoardWatch, "look">;
   readonly keyUpgrades: Pick<KeyUpgrades, "verbs" | "grant">;
   readonly log: AuditLog;
   /** The limiter `appended-bytes`. */
@@ -60,7 +62,8 @@ export function createWardenHandlers(ports: WardenVerbPorts): VerbHandlers {
     },
     "identity.read": async () => {
       const birth = await births.read();
-      return { identity, auditKey: log.auditKey, ...(birth === undefined ? {} : { birth }) };
+      const board = await ports.board.look();
+      return { identity, auditKey: log.auditKey, ...defined({ birth, board }) };
     },
     "birth.record": async (key) => {
       const record = await births.record(identity, key);

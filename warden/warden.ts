@@ -12,7 +12,14 @@ import type { EscrowKey } from "./escrow/format/index.ts";
 import { type AuditLimits, type AuditLog, openAuditLog } from "./audit/index.ts";
 import { type ChipServices, openChip } from "./chip-services.ts";
 import { type ChipGuard, openChipGuard } from "./chip/index.ts";
-import { type BirthBook, createBirthBook, createKeyUpgrades, settleIdentity, recordBirth } from "./identity/index.ts";
+import {
+  type BirthBook,
+  createBirthBook,
+  createBoardWatch,
+  createKeyUpgrades,
+  settleIdentity,
+  recordBirth,
+} from "./identity/index.ts";
 import { isResetUnderWay, type ResetChip } from "./reset/index.ts";
 import { type MachinePorts, type MachineSettings, openServices, type Services } from "./services.ts";
 import { WARDEN_TROUBLES_MAX } from "./protocol/format.ts";
@@ -96,17 +103,21 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { damage } = ports;
   const state = tolerateDamage(ports.state, damage.report);
   const births = createBirthBook(ports.birth);
-  const { identity, birth, troubles } = await settle(ports.hardware, births);
+  const { identity, birth, unreadable, trouble } = await settle(ports.hardware, births);
+  const troubles = [unreadable, trouble].filter((fault) => fault !== undefined);
   const time = await openTime({ ...ports, state }, settings, identity, bootId);
   const log = await openLog({ ...ports, state }, settings, { identity, bootId, time });
   const sizeAtStart = log.head.size;
   const recorder = createRecorder(log, { ...ports, state });
   const { record, report } = recorder;
 
-  const atStart = [log.tampered, ...troubles, ...settings.troubles].filter((fault) => fault !== undefined);
-  atStart.slice(0, WARDEN_TROUBLES_MAX).forEach(report);
+  const atStart = [log.tampered, unreadable, ...settings.troubles].filter((fault) => fault !== undefined);
+  [...atStart, ...(trouble === undefined ? [] : [trouble])].slice(0, WARDEN_TROUBLES_MAX).forEach(report);
   await recordStart(record, settings, identity, troubles);
   damage.listen((fault) => void record(damageEntry(fault)));
+  const { hardware } = ports;
+  const board = createBoardWatch({ hardware, births, trouble, onOther: (fault) => record(otherBoardEntry(fault)) });
+  await board.look();
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   const clockTrusted = (): boolean => time.state().state !== "unset";
@@ -149,6 +160,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     ...recorder,
     allowance: createAppendAllowance(clock),
     births,
+    board,
     keyUpgrades,
     bootId,
     clock,
@@ -159,10 +171,10 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
     program: settings.program,
     vitals: ports.vitals,
     troubles: () =>
-      withDamage([...guard.troubles(), ...atStart, ...services.troubles(), ...(tpm?.troubles() ?? [])], damage.faults()).slice(
-        0,
-        WARDEN_TROUBLES_MAX,
-      ),
+      withDamage(
+        [...guard.troubles(), ...board.troubles(), ...atStart, ...services.troubles(), ...(tpm?.troubles() ?? [])],
+        damage.faults(),
+      ).slice(0, WARDEN_TROUBLES_MAX),
     services,
     tpm,
     escrow,
@@ -270,7 +282,8 @@ async function settle(
 ): Promise<{
   readonly identity: DeviceIdentity;
   readonly birth: BirthRecord | undefined;
-  readonly troubles: readonly Fault[];
+  readonly unreadable: Fault | undefined;
+  readonly trouble: Fault | undefined;
 }> {
   const facts = await hardware.facts();
   const birth = await births.read().catch((error: unknown) => {
@@ -280,7 +293,7 @@ async function settle(
   const unreadable = birth instanceof Fault ? birth : undefined;
   const record: BirthRecord | undefined = birth instanceof Fault ? undefined : birth;
   const { identity, trouble } = settleIdentity(facts, record);
-  return { identity, birth: record, troubles: [unreadable, trouble].filter((fault) => fault !== undefined) };
+  return { identity, birth: record, unreadable, trouble };
 }
 
 async function openTime(
@@ -320,6 +333,10 @@ async function openLog(
 function withDamage(troubles: readonly Fault[], damage: readonly Fault[]): readonly Fault[] {
   const others = damage.filter(({ message }) => !troubles.some((told) => told.message.includes(message)));
   return [...new Map([...troubles, ...others].map((fault) => [fault.message, fault])).values()];
+}
+
+function otherBoardEntry({ message }: Fault): AuditEntry {
+  return { event: "identity.other-board", result: "refused", detail: { why: clip(message, WHY_CHARACTERS_MAX) } };
 }
 
 function damageEntry({ code, message }: Fault): AuditEntry {

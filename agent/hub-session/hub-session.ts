@@ -16,6 +16,7 @@ import type { TunnelStatus } from "../status/format.ts";
 import { createTimeSync, createTimeWatch, type TimeWatch } from "../time/index.ts";
 import {
   auditAnswerSchema,
+  type BoardReport,
   operationEnvelopeSchema,
   repositoryHintSchema,
   type StatusMessage,
@@ -64,6 +65,8 @@ export interface HubSession {
   connect(): Promise<void>;
   /** Reports a change in the device's life to the hub, through the spool. Never rejects. */
   announce(life: LifeState): Promise<void>;
+  /** Reports a changed board through the spool. Never rejects. [ID-98] */
+  reportBoard(report: BoardReport): Promise<void>;
   /** The audit log has new records: uploads them now instead of at the next interval. */
   uploadAudit(): void;
   tunnelStatus(): TunnelStatus;
@@ -156,9 +159,17 @@ class OpenHubSession implements HubSession {
     await this.#tunnel.start();
   }
 
-  async announce(life: LifeState): Promise<void> {
+  announce(life: LifeState): Promise<void> {
+    return this.#spoolEvent({ kind: "life", life });
+  }
+
+  reportBoard(report: BoardReport): Promise<void> {
+    return this.#spoolEvent(report);
+  }
+
+  async #spoolEvent(body: Parameters<Tunnel["publish"]>[1]): Promise<void> {
     try {
-      await this.#tunnel.publish("event", { kind: "life", life });
+      await this.#tunnel.publish("event", body);
       this.#events.spoolWorks();
     } catch (error) {
       this.#events.spoolFailed(error);

@@ -62,6 +62,7 @@ function enrolmentOf({ enrolmentFault, requested, current, renewal }: IdentityFa
   if (enrolmentFault === undefined) return requested ? { state: "retrying" } : undefined;
   const lastFault = reportOf(enrolmentFault);
   switch (enrolmentFault.code) {
+    case "enrol.id-taken":
     case "enrol.pending":
       return { state: "waiting-for-approval", lastFault };
     case "enrol.denied":

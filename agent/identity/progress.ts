@@ -57,6 +57,7 @@ function eventOf(code: FaultCode): Pick<AuditEntry, "event" | "result"> {
     case "key.tpm-missing":
     case "key.tpm-unavailable":
       return { event: "key.unavailable", result: "failed" };
+    case "enrol.id-taken":
     case "enrol.pending":
       return { event: "enrolment.failed", result: "refused" };
     default:

@@ -7,7 +7,7 @@ import { distance, minute } from "./units.ts";
 export const SOURCES = {
   commissioned: "given at commissioning",
   serial: "board serial",
-  mac: "built-in MAC",
+  mac: "a MAC alone, which others may have",
   hash: "hash of the board serial or MAC",
 } as const;
 

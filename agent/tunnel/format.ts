@@ -1,7 +1,7 @@
 // The wire format of the tunnel: topics, and bodies as JSON in MQTT payloads. Nothing in it depends
 // on MQTT 5 properties. [TUN-1] [TUN-8] [TUN-9]
 import * as v from "valibot";
-import { type DeviceId, deviceIdSchema, protectionSchema } from "../../hal/format/identity.ts";
+import { boardSchema, type DeviceId, deviceIdSchema, protectionSchema } from "../../hal/format/identity.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
 import { targetNameSchema } from "../../ota/trust/format/index.ts";
 import { operationAnswerSchema, operationRequestSchema } from "../operations/format.ts";
@@ -127,6 +127,15 @@ export type OperationEnvelope = v.InferOutput<typeof operationEnvelopeSchema>;
 export const updateHintSchema = envelope(v.strictObject({ kind: v.literal("update.start"), target: targetNameSchema }));
 /** `down/policy`: a hint that the repository may have something new. [OTA-42] */
 export const repositoryHintSchema = envelope(v.strictObject({ kind: v.literal("repository.changed") }));
+
+/** `up/event` of kind `identity.changed`: the hardware would give another id. [ID-98] */
+export const boardReportSchema = v.strictObject({
+  kind: v.literal("identity.changed"),
+  /** By the birth record, where that has it. */
+  born: v.optional(boardSchema),
+  found: boardSchema,
+});
+export type BoardReport = v.InferOutput<typeof boardReportSchema>;
 
 /**
  * `up/event` of kind `lockdown.pending`: a policy is on trial. An order over these members confirms

@@ -50,6 +50,15 @@ export interface HardwareFacts {
   readonly model: string | undefined;
 }
 
+/** [ID-96] What tells one board from another, as far as it is known. */
+export const boardSchema = v.strictObject({
+  /** The board's serial, unless it is a placeholder or cannot be printed. */
+  serial: v.optional(v.pipe(v.string(), v.regex(/^[ -~]{1,64}$/u, "expected 1 to 64 printable characters"))),
+  /** Permanent MACs of built-in interfaces; empty where none was known. */
+  macs: v.pipe(v.array(macSchema), v.maxLength(16)),
+});
+export type Board = v.InferOutput<typeof boardSchema>;
+
 /** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-21] */
 export const fingerprintSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));
 export type Fingerprint = v.InferOutput<typeof fingerprintSchema>;
@@ -91,14 +100,16 @@ export type Chip = v.InferOutput<typeof chipSchema>;
  * it.
  */
 export const birthRecordSchema = v.strictObject({
-  /** 1: without `chip`. */
-  v: v.picklist([1, 2]),
+  /** 1: without `chip`; 2: without `board`. */
+  v: v.picklist([1, 2, 3]),
   id: deviceIdSchema,
   source: deviceIdSourceSchema,
   protection: protectionSchema,
   keyFingerprint: fingerprintSchema,
   /** Of a key that is bound to a TPM. */
   chip: v.optional(chipSchema),
+  /** The board that the device was born on. [ID-96] */
+  board: v.optional(boardSchema),
   /** The fingerprint of the key that this one has replaced by an operator's order. [ID-67] */
   previous: v.optional(fingerprintSchema),
 });
@@ -117,7 +128,7 @@ export type DeviceIdentity = v.InferOutput<typeof deviceIdentitySchema>;
 
 export const BIRTH_RECORD: RecordFormat<BirthRecord> = {
   what: "the birth record",
-  version: 2,
+  version: 3,
   readable: 1,
   bytesMax: 4096,
   schema: birthRecordSchema,

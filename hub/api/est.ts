@@ -13,7 +13,7 @@ import {
   reenrol,
   REFUSALS,
 } from "../devices/index.ts";
-import { ENROLMENTS_BURST, ENROLMENTS_PER_S } from "../limits.ts";
+import { ENROLMENTS_BURST, ENROLMENTS_PER_S, HURRIED_RETRY_S } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { decodeBody, encodeBody } from "./base64.ts";
 import { shownBy } from "./requester.ts";
@@ -29,7 +29,6 @@ export interface EstRouteOptions {
 const BASE = "/.well-known/est";
 const BUSY_RETRY_S = 300;
 /** For requests that come faster than their pace. */
-const HURRIED_RETRY_S = 10;
 
 /** RFC 7030 section 4.5.2, as RFC 8951 writes it: a P-256 key, ecdsa-with-SHA256. */
 const CSR_ATTRIBUTES = der.encode(der.sequence(der.sequence(OID.ecPublicKey, der.setOf(OID.prime256v1)), OID.ecdsaWithSha256));
@@ -78,8 +77,15 @@ function answer(reply: FastifyReply, outcome: EnrolOutcome, retryAfterS: number)
     case "issued":
       return send(reply, "application/pkcs7-mime; smime-type=certs-only", encodeCertsOnly([outcome.certificate.der]));
     case "pending": {
-      const { id, fingerprint, command } = outcome;
+      const { id, fingerprint, command, taken } = outcome;
       reply.header("retry-after", String(retryAfterS));
+      // [ID-95] The code tells the device; what is in force is told to nobody.
+      if (taken === true)
+        return textError(
+          reply,
+          202,
+          `enrol.id-taken: another key is in force for "${id}", so two boards may claim this id. On the hub, sallyport-hub devices approve ${id} ${fingerprint} says what to do`,
+        );
       return textError(
         reply,
         202,

@@ -28,6 +28,7 @@ import { REPOSITORY_PREFIX, repositoryRoutes } from "../repository/index.ts";
 import type { Trouble } from "../troubles.ts";
 import { portOf, tlsOptions, type ServerTlsVersion } from "../tls.ts";
 import type { CrlKeeper } from "../crl/index.ts";
+import { boardRoute } from "./board.ts";
 import { crlRoutes } from "./crl.ts";
 import { estRoutes } from "./est.ts";
 import { createRequesterOf, type Requesting } from "./requester.ts";
@@ -104,6 +105,7 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   estRoutes(server, options);
   timeRoute(server, options.time);
   crlRoutes(server, options.crl);
+  boardRoute(server, options);
   repositoryRoutes(server, {
     directory: options.repository,
     prefix: REPOSITORY_PREFIX,

@@ -5,6 +5,7 @@ import { asFault, type Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import { type AdmissionRefusal, type AdmittedDevice, readStanding, readStandings } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
+import { CONTEST_MS, CONTESTS_MIN } from "../limits.ts";
 import type { Change, Store } from "../store/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
 
@@ -25,6 +26,8 @@ interface AdmittedClient {
 export class Sessions {
   readonly #options: SessionOptions;
   readonly #clients = new Map<DeviceId, Client>();
+  /** When connections of a device ended earlier ones, for the devices that are connected. */
+  readonly #contests = new Map<DeviceId, readonly number[]>();
   readonly #writing = new Map<DeviceId, Promise<void>>();
   #ending: string | undefined;
   #rechecks = 0;
@@ -43,6 +46,20 @@ export class Sessions {
     replaced.endReason = "replaced by a newer connection of the same device";
     const detail = { address: admitted.connection.address, replaced: replaced.address };
     this.#options.journal("connection.replaced", admitted.deviceId, detail);
+    this.#noteContest(admitted.deviceId, detail);
+  }
+
+  /** [ID-99] */
+  #noteContest(deviceId: DeviceId, { address, replaced }: { readonly address: string; readonly replaced: string }): void {
+    const nowMs = performance.now();
+    const recent = (this.#contests.get(deviceId) ?? []).filter((atMs) => nowMs - atMs < CONTEST_MS);
+    this.#contests.set(deviceId, [...recent, nowMs].slice(-CONTESTS_MIN));
+    if (recent.length + 1 < CONTESTS_MIN) return;
+    const from = [...new Set([address, replaced])].toSorted().join(" ");
+    this.#options.journal("device.contested", deviceId, {
+      from,
+      what: "two peers use the certificate of this id and end each other's connections: a copied disk, or a stolen key",
+    });
   }
 
   open(client: Client): void {

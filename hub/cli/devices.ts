@@ -4,24 +4,29 @@ import { Fault } from "../../hal/fault.ts";
 import { type DeviceId, type Fingerprint, protectionSchema } from "../../hal/format/identity.ts";
 import { printableJson, quoted } from "../../hal/format/text.ts";
 import {
+  admitBoard,
   adopt,
   allowRekey,
   approve,
+  areTwoBoards,
   auditKeyFingerprint,
+  boardText,
   deny,
   expectNamed,
   forget,
+  isMacAlone,
   isWeakerClaim,
+  otherBoard,
   proposedRequest,
   protectionName,
   replace,
   requestDigest,
   revoke,
 } from "../devices/index.ts";
-import { REKEY_HOLD_MS_DEFAULT, REKEY_HOLD_MS_MAX, REKEY_HOLD_MS_MIN } from "../limits.ts";
+import { REKEY_HOLD_MS_DEFAULT, REKEY_HOLD_MS_MAX, REKEY_HOLD_MS_MIN, SAME_KEY_MAX } from "../limits.ts";
 import type { Device } from "../store/index.ts";
 import { type Given, type HubCommand, type HubTerminal, JSON_OPTION, STATE_OPTION } from "./command.ts";
-import { boundLines, changeLines, deviceLines, escrowLine, iso, mayReplace } from "./render.ts";
+import { boundLines, changeLines, deviceLines, escrowLine, iso, mayReplace, printed } from "./render.ts";
 import { deviceIdOf, digestOf, fingerprintOf, type Opened, operator, typed, withState } from "./state.ts";
 
 const LIST_MAX = 10_000;
@@ -37,11 +42,16 @@ export const devicesList: HubCommand = {
     withState(given, async ({ store }) => {
       const devices = await store.devices.list(LIST_MAX);
       const inForce = new Map(devices.filter(isInForce).map((device) => [device.id, device]));
+      const idsOf = Map.groupBy(devices, ({ fingerprint }) => fingerprint);
       const listed = await Promise.all(
         devices.map(async (device) => ({
           device,
           connection: isInForce(device) ? await store.connections.find(device.id) : undefined,
           inForce: isInForce(device) ? undefined : inForce.get(device.id),
+          ofKey: (idsOf.get(device.fingerprint) ?? [])
+            .map(({ id }) => id)
+            .filter((id) => id !== device.id)
+            .slice(0, SAME_KEY_MAX),
         })),
       );
       if (given.flag("json"))
@@ -51,10 +61,12 @@ export const devicesList: HubCommand = {
               ...asData(each.device, each.inForce),
               connection: each.connection,
               replaces: replacedData(each.device, each.inForce),
+              ...(isMacAlone(each.device) ? { idFrom: "mac" } : {}),
+              ...(each.ofKey.length > 0 ? { sameKeyAs: each.ofKey } : {}),
             }),
           );
       else if (listed.length === 0) terminal.out("no device has asked yet");
-      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.inForce)).join("\n\n"));
+      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.inForce, each.ofKey)).join("\n\n"));
       return 0;
     }),
 };
@@ -168,6 +180,39 @@ export const devicesRekey: HubCommand = {
           ? "no other key is permitted"
           : `one other key is permitted until ${iso(rekey.untilMs)}, kept in ${rekey.to ?? protectionName(device.protection)} at least`;
       terminal.out(given.flag("json") ? printableJson(asData(device)) : `${id} ${device.fingerprint}: ${said}`);
+      return 0;
+    }),
+};
+
+/** [ID-97] */
+export const devicesBoard: HubCommand = {
+  name: "devices board",
+  usage: "devices board ID [--admit] [--state DIR] [--json]",
+  help: "Shows the board on which a device's disk was found, beside the board of its birth. --admit lets that very board use the id from its next attempt on: after the disk was moved on purpose, and when the first board is out of use.",
+  options: { ...OPTIONS, admit: { type: "boolean" } },
+  args: ["ID"],
+  run: async (given, terminal) =>
+    withState(given, async (opened) => {
+      const id = deviceIdOf(given);
+      const admit = given.flag("admit");
+      const told = admit ? await admitBoard(opened, id, operator()) : await otherBoard(opened, id);
+      const { born, found, address, seenAtMs, admitted } = told;
+      const data = { id, born, found, address, seenAt: iso(seenAtMs), admitted: admit ? found : admitted };
+      const verdict = admit
+        ? "let in: it connects with its next attempt"
+        : `waits unless it was let in; if the disk was moved on purpose: sallyport-hub devices board ${id} --admit`;
+      terminal.out(
+        given.flag("json")
+          ? printableJson(data)
+          : printed(
+              [
+                id,
+                `  born on  ${boardText(born)}`,
+                `  found on ${boardText(found)}`,
+                `  told     ${iso(seenAtMs)} from ${address}`,
+              ].join("\n"),
+            ).concat(`\n  ${verdict}`),
+      );
       return 0;
     }),
 };
@@ -297,6 +342,7 @@ function replacedData(device: Device, inForce: Device | undefined): object | und
     protection: protectionName(inForce.protection),
     weaker: isWeakerClaim(protection, inForce.protection),
     proven: provenBy === inForce.fingerprint,
+    twoBoards: areTwoBoards(device, inForce),
   };
 }
 

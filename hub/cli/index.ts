@@ -8,6 +8,7 @@ import { askOperation } from "./ask.ts";
 import { type HubCommand, parse, type HubTerminal } from "./command.ts";
 import {
   devicesApprove,
+  devicesBoard,
   devicesDeny,
   devicesEscrow,
   devicesForget,
@@ -32,6 +33,7 @@ const COMMANDS: readonly HubCommand[] = [
   devicesApprove,
   devicesReplace,
   devicesRekey,
+  devicesBoard,
   devicesDeny,
   devicesRevoke,
   devicesForget,

@@ -4,7 +4,12 @@
 import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import {
+  areTwoBoards,
   auditKeyFingerprint,
+  boardOf,
+  boardText,
+  isMacAlone,
+  OWN_ID,
   isWeakerClaim,
   proposedRequest,
   protectionName,
@@ -26,8 +31,16 @@ export function journalLine({ event, severity, deviceId, detail, lastAtMs, times
   return printed([iso(lastAtMs), severity, event, deviceId ?? "-", ...members, ...claimed, ...repeated].join(" "));
 }
 
-/** @param inForce another key of the id, which is in force. */
-export function deviceLines(device: Device, connection: ConnectionRecord | undefined, inForce?: Device): string {
+/**
+ * @param inForce another key of the id, which is in force.
+ * @param ofKey other ids that this key has asked for. [ID-95]
+ */
+export function deviceLines(
+  device: Device,
+  connection: ConnectionRecord | undefined,
+  inForce?: Device,
+  ofKey: readonly string[] = [],
+): string {
   const { id, fingerprint, state, address, requestedAtMs, decidedAtMs, decidedBy, replacedBy } = device;
   const [kept, board, audit] = boundLines(device);
   const decided = decidedAtMs === undefined ? "" : `, ${state} ${iso(decidedAtMs)} by ${decidedBy ?? "?"}`;
@@ -41,6 +54,7 @@ export function deviceLines(device: Device, connection: ConnectionRecord | undef
     `  request  ${requestDigest(device, inForce?.fingerprint)}`,
     ...(inForce !== undefined && mayReplace(device) ? replacementLines(device, inForce) : []),
   ];
+  if (ofKey.length > 0) lines.push(`  also     this key has asked as ${ofKey.join(", ")} too, and a key is a board's own`);
   if (replacedBy !== undefined) lines.push(`  replaced by ${replacedBy}`);
   if (device.rekey !== undefined)
     lines.push(
@@ -77,12 +91,22 @@ function replacementLines(device: Device, inForce: Device): readonly string[] {
     return [`  replaces ${old} at its first connection, until ${until} at the latest`];
   const weaker = isWeakerClaim(protection, inForce.protection) ? ": weaker" : "";
   const proven = provenBy === inForce.fingerprint ? "; the device has asked with both keys" : "";
+  const twoBoards = areTwoBoards(device, inForce)
+    ? [
+        `  two boards claim this id: in force is ${boardText(boardOf(inForce))}; this one is ${boardText(boardOf(device))}`,
+        `           if both are in use, ${OWN_ID}`,
+      ]
+    : [];
   const lapsed = overlapUntilMs === undefined ? "" : `; it has not connected until ${until}`;
   return [
+    ...twoBoards,
     `  replaces ${old} by a ${protectionName(protection)} key${weaker}${proven}${lapsed}; if that is right, run:`,
     `           sallyport-hub ${replaceCommand(device, inForce)} --request ${requestDigest(device, inForce.fingerprint)}`,
   ];
 }
+
+/** [ID-94] */
+const MAC_ALONE = "  (the id is a MAC alone, which other boards may have: compare the board)";
 
 /**
  * [ID-31] What an approval binds to an id and a key: what keeps it [ID-60], the board's names, and
@@ -92,7 +116,7 @@ export function boundLines(device: Device): readonly [kept: string, board: strin
   const { serialNumber, uris, auditKey, protection } = device;
   return [
     `  kept     ${protection === undefined ? "unknown, its request does not say" : `${protection}, says the device`}`,
-    printed(`  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}`),
+    printed(`  board    ${serialNumber ?? "no serial"}  ${uris.join(" ")}${isMacAlone(device) ? MAC_ALONE : ""}`),
     `  audit    ${auditKeyFingerprint(auditKey) ?? "no key in the request, so its log cannot be witnessed"}`,
   ];
 }

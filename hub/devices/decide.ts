@@ -6,6 +6,7 @@ import { type Change, type Device, retryOnConflict } from "../store/index.ts";
 import type { DecisionContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
 import { auditKeyFingerprint, expectNamed, type NamedRequest } from "./named.ts";
+import { areTwoBoards, boardOf, boardText, OWN_ID } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { replaceCommand, revoked, unknownPair } from "./refusal.ts";
 
@@ -39,12 +40,18 @@ export function approve(
     if (other !== undefined)
       throw new Fault(
         "hub.device-conflict",
-        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}, which stays in force; to put this key in its place, run sallyport-hub ${replaceCommand(known, other)}`,
+        `approve "${id}" with key ${fingerprint}: that id is approved with key ${other.fingerprint}, which stays in force; ${twoBoardsText(known, other)}to put this key in its place, run sallyport-hub ${replaceCommand(known, other)}`,
       );
     if (named.weaker !== true) expectNotWeaker(known, await devices.ofId(id));
     const [approved] = await decided(context, [known], "approved", by);
     return approved ?? known;
   });
+}
+
+/** [ID-95] */
+function twoBoardsText(known: Device, inForce: Device): string {
+  if (!areTwoBoards(known, inForce)) return "";
+  return `two boards claim this id: in force is ${boardText(boardOf(inForce))}, and this one is ${boardText(boardOf(known))}; if both are in use, ${OWN_ID}; only if this board took the place of the other, `;
 }
 
 /** [ID-62] A revoked key was the id's too, so a weaker one after it is a decision of its own. */

@@ -27,6 +27,8 @@ export type EnrolOutcome =
       readonly id: DeviceId;
       readonly fingerprint: Device["fingerprint"];
       readonly command?: string;
+      /** [ID-95] Another key is in force for the id. */
+      readonly taken?: boolean;
     }
   /** `enrol.mismatch`, `hub.device-denied`, `hub.device-revoked`. */
   | { readonly kind: "refused"; readonly fault: Fault }
@@ -158,7 +160,7 @@ async function makePending(
   if (known === undefined && !context.pending.take(address)) return { kind: "crowded" };
   if (known === undefined) await context.pending.add(asking);
   else await store.commit(store.devices.request(asking));
-  return { kind: "pending", id, fingerprint };
+  return { kind: "pending", id, fingerprint, taken: (await store.devices.approved(id)) !== undefined };
 }
 
 export function refused(

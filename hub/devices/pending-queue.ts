@@ -2,10 +2,11 @@
 // written share the next commit, so the quota is counted once for all of them.
 import { asFault } from "../../hal/fault.ts";
 import type { JournalWriter } from "../journal.ts";
-import { PENDING_ADMITTED_MAX, PENDING_NEW_BURST, PENDING_NEW_PER_S } from "../limits.ts";
+import { PENDING_ADMITTED_MAX, PENDING_NEW_BURST, PENDING_NEW_PER_S, SAME_KEY_MAX } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { sourceOf } from "../source.ts";
 import { type Change, type Device, type JournalDetail, retryOnConflict, type Store } from "../store/index.ts";
+import { areTwoBoards, boardOf, boardText, isMacAlone } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { displacedBy, type PendingRequest } from "./pending-quota.ts";
 
@@ -91,7 +92,9 @@ class Queue implements PendingQueue {
       const gone = new Set(displaced.map((each) => each.request));
       pending = [...pending.filter((each) => !gone.has(each)), { ...request, requestedAtMs: request.seenAtMs }];
       const other = await devices.approved(id);
+      const ofKey = (await devices.ofKey(fingerprint, SAME_KEY_MAX)).filter((each) => each.id !== id);
       notes.push(() => this.#note(request, displaced, other));
+      if (ofKey.length > 0) notes.push(() => this.#noteSameKey(request, ofKey));
     }
     await this.#store.commit(...changes);
     return () => {
@@ -99,19 +102,44 @@ class Queue implements PendingQueue {
     };
   }
 
-  #note(
-    { id, fingerprint, protection: claimed, address }: PendingAdmission,
-    displaced: ReturnType<typeof displacedBy>,
-    other: Device | undefined,
-  ): void {
+  /** [ID-95] A key is a board's own, so one that asks for several ids was copied, or lies. */
+  #noteSameKey({ id, fingerprint, address }: PendingAdmission, others: readonly Pick<Device, "id" | "state">[]): void {
+    const known = others.map((each) => `${each.id} (${each.state})`).join(", ");
+    this.#journal("device.same-key", undefined, { id, fingerprint, others: known, address });
+  }
+
+  #note(request: PendingAdmission, displaced: ReturnType<typeof displacedBy>, other: Device | undefined): void {
+    const { id, fingerprint, protection: claimed, address } = request;
     for (const { over, from } of displaced)
       this.#journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
     const isFlood = displaced.some(({ over }) => over === "id");
     const protection = protectionName(claimed);
     if (other !== undefined && !isFlood)
-      this.#journal("device.other-key", id, { fingerprint, protection, ...inForce(other, claimed), address });
-    if (displaced.length === 0) this.#journal("device.requested", undefined, { id, fingerprint, protection, address });
+      this.#journal("device.other-key", id, {
+        fingerprint,
+        protection,
+        ...inForce(other, claimed),
+        ...boards(request, other),
+        address,
+      });
+    if (displaced.length === 0)
+      this.#journal("device.requested", undefined, {
+        id,
+        fingerprint,
+        protection,
+        address,
+        ...(isMacAlone(request) ? { idFrom: "a MAC alone" } : {}),
+      });
   }
+}
+
+/** [ID-95] Both boards, so that nobody who sees one id ends the good key of the other board. */
+function boards(request: PendingAdmission, device: Device): JournalDetail {
+  return {
+    board: boardText(boardOf(request)),
+    approvedBoard: boardText(boardOf(device)),
+    ...(areTwoBoards(request, device) ? { twoBoards: true } : {}),
+  };
 }
 
 /** [ID-62] What the other key would replace, and whether by less. */

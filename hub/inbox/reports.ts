@@ -1,6 +1,7 @@
 // The hub's reading of devices' reports: answers to its questions, and entries for its journal.
 // [OPS-6]
 import {
+  boardReportSchema,
   escrowReportSchema,
   type EscrowReport,
   lockdownPendingSchema,
@@ -12,7 +13,7 @@ import {
 } from "../../agent/tunnel/format.ts";
 import { asFault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import { isWeakerClaim } from "../devices/index.ts";
+import { boardText, isWeakerClaim } from "../devices/index.ts";
 import { decodeNote, decodeVerifier, encodeNote, type Verifier } from "../../warden/audit/format/index.ts";
 import { verifyEscrowNote } from "../../warden/escrow/format/index.ts";
 import type { JournalWriter } from "../journal.ts";
@@ -76,6 +77,15 @@ export async function readReport(
       counter: release?.counter,
       why: reason?.why,
       detail: reason?.detail ?? detail,
+    });
+    return NOTHING;
+  }
+  const board = channel === "event" ? tryCheck(boardReportSchema, body) : undefined;
+  if (board !== undefined) {
+    const { born, found } = board;
+    journal("device.board-changed", deviceId, {
+      born: born === undefined ? undefined : boardText(born),
+      found: boardText(found),
     });
     return NOTHING;
   }

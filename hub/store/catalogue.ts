@@ -19,6 +19,15 @@ export const JOURNAL_EVENTS = {
   /** [ID-7] A request with another key for an id that is approved with one. */
   "device.other-key": "alert",
   "device.request-changed": "alert",
+  /** [ID-95] One key asks for several ids. */
+  "device.same-key": "alert",
+  /** [ID-97] A disk is on another board than that of its birth, and waits. */
+  "device.other-board": "alert",
+  "device.board-admitted": "notice",
+  /** [ID-98] The hardware would give another id; it may be the same board with a part replaced. */
+  "device.board-changed": "alert",
+  /** [ID-99] Two peers use one id's certificate, and end each other's connections. */
+  "device.contested": "alert",
   /** [ID-61] The device says that its key is kept less safe than approved. */
   "device.weaker-key": "alert",
   /** [ID-61] The first claim about the key of a device that was approved without one. */
@@ -94,6 +103,7 @@ export const UNPACED_EVENTS = [
   "device.replaced",
   "device.rekey-allowed",
   "device.rekeyed",
+  "device.board-admitted",
   "repository.published",
   "update.requested",
   "operation.asked",
@@ -114,6 +124,8 @@ export function isJournalEvent(name: string): name is JournalEvent {
 const REPORTS: readonly JournalEvent[] = [
   "device.weaker-key",
   "device.protection-reported",
+  "device.other-board",
+  "device.board-changed",
   "lockdown.pending",
   "update.committed",
   "update.failed",

@@ -68,6 +68,8 @@ export interface Devices {
   list(countMax: number): Promise<readonly Device[]>;
   /** All keys that have asked with one id. */
   ofId(id: DeviceId): Promise<readonly Device[]>;
+  /** What has asked with one key, whatever the id; at most `countMax`. */
+  ofKey(fingerprint: Fingerprint, countMax: number): Promise<readonly Pick<Device, "id" | "state">[]>;
   find(id: DeviceId, fingerprint: Fingerprint): Promise<Device | undefined>;
   /** The pair in force. */
   approved(id: DeviceId): Promise<Device | undefined>;
@@ -113,6 +115,7 @@ const URIS_BYTES_MAX = 65_536;
 
 const UNCHANGED = `SELECT 1 FROM devices WHERE id = :id AND fingerprint = :fingerprint AND state = :state AND csr = :csr
   AND proposed IS :proposed AND protection IS :protection AND overlapUntil IS :overlapUntil AND rekeyUntil IS :rekeyUntil`;
+const OF_KEY = "SELECT id, state FROM devices WHERE fingerprint = ? ORDER BY id LIMIT ?";
 const PENDING = `SELECT id, fingerprint, address, requestedAt, seenAt FROM devices WHERE state = 'pending' AND provenBy IS NULL
   ORDER BY seenAt`;
 const REQUEST = `INSERT INTO devices (id, fingerprint, state, csr, serialNumber, uris, auditKey, protection, provenBy, address,
@@ -141,6 +144,11 @@ export function createDevices(engine: Engine): Devices {
   return {
     list: (countMax) => read("SELECT * FROM devices ORDER BY id, requestedAt LIMIT ?", countMax),
     ofId: (id) => read("SELECT * FROM devices WHERE id = ? ORDER BY requestedAt", id),
+    ofKey: async (key, countMax) =>
+      (await engine.read(OF_KEY, [key, countMax])).map((row) => ({
+        id: deviceId(row, "id"),
+        state: oneOf(DEVICE_STATES, row, "state"),
+      })),
     find: async (id, fingerprint) => (await read("SELECT * FROM devices WHERE id = ? AND fingerprint = ?", id, fingerprint))[0],
     approved: async (id) =>
       (await read("SELECT * FROM devices WHERE id = ? AND state = 'approved' AND overlapUntil IS NULL", id))[0],

@@ -3,6 +3,7 @@
 import { Fault } from "../../hal/fault.ts";
 import { COMMIT_ATTEMPTS_MAX } from "../limits.ts";
 import { type AuditStore, createAuditStore } from "./audit.ts";
+import { type Boards, createBoards } from "./boards.ts";
 import { type Certificates, createCertificates } from "./certificates.ts";
 import { type Connections, createConnections } from "./connections.ts";
 import { type Devices, createDevices } from "./devices.ts";
@@ -17,6 +18,7 @@ import { openSqlite } from "./sqlite.ts";
 import { openSqliteThreads } from "./threaded.ts";
 
 export type { WitnessedHead, WitnessedLog, AuditStore, StoredRecord } from "./audit.ts";
+export type { OtherBoard } from "./boards.ts";
 export type { IssuedCertificate } from "./certificates.ts";
 export type { ConnectionRecord } from "./connections.ts";
 export type { StoredCrl } from "./crls.ts";
@@ -35,6 +37,7 @@ export type { Outgoing, Queued } from "./outbox.ts";
  */
 export interface Store {
   readonly devices: Devices;
+  readonly boards: Boards;
   readonly certificates: Certificates;
   readonly crls: Crls;
   readonly connections: Connections;
@@ -83,6 +86,7 @@ function createStore(engine: Engine, options: JournalOptions): Store {
   };
   return {
     devices: createDevices(engine),
+    boards: createBoards(engine),
     certificates: createCertificates(engine),
     crls: createCrls(engine),
     connections: createConnections(engine),

@@ -81,8 +81,22 @@ CREATE TABLE crls (
 CREATE INDEX certificatesRevoked ON certificates (revokedAt) WHERE revokedAt IS NOT NULL;
 `;
 
+/** [ID-95] [ID-97] What finds the ids of a key, and what devices told of other boards. */
+const BOARDS = `
+CREATE INDEX devicesByKey ON devices (fingerprint);
+CREATE TABLE boards (
+  id TEXT PRIMARY KEY,
+  born TEXT NOT NULL,
+  found TEXT NOT NULL,
+  address TEXT NOT NULL,
+  seenAt INTEGER NOT NULL,
+  -- the board that an operator has let in
+  admitted TEXT
+) STRICT;
+`;
+
 /** Upgrade steps, each from one version to the next; the first is for version 1. */
-export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, ESCROWS, KEYS, CRLS];
+export const UPGRADES: readonly string[] = [AUDIT_FRONTIERS, OUTBOX, ESCROWS, KEYS, `${CRLS}${BOARDS}`];
 
 export const SCHEMA = `
 CREATE TABLE devices (
@@ -174,4 +188,4 @@ CREATE TABLE journal (
 ) STRICT;
 CREATE INDEX journalBySeverity ON journal (severity, n);
 CREATE INDEX journalByEvent ON journal (event, deviceId, n);
-${AUDIT_FRONTIERS}${OUTBOX}${ESCROWS}${KEYS}${CRLS}`;
+${AUDIT_FRONTIERS}${OUTBOX}${ESCROWS}${KEYS}${CRLS}${BOARDS}`;

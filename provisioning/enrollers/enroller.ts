@@ -12,7 +12,11 @@ export type EnrolAnswer =
    * Ask again later with the same request: an operator has not approved it yet, or the authority is
    * busy. [ID-7]
    */
-  | { readonly kind: "later"; readonly code: "enrol.pending" | "enrol.server-error"; readonly retryAfterMs: number };
+  | {
+      readonly kind: "later";
+      readonly code: "enrol.id-taken" | "enrol.pending" | "enrol.server-error";
+      readonly retryAfterMs: number;
+    };
 
 /**
  * Each call is one attempt, without a retry. Each may throw Fault `enrol.unreachable`,

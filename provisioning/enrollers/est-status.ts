@@ -14,11 +14,16 @@ export function readEnrolAnswer(answer: HttpsResponse): EnrolAnswer {
   const { status, headers } = answer;
   if (status === 200) return { kind: "issued", certificates: readCertificates(answer.body) };
   if (status === 202)
-    return { kind: "later", code: "enrol.pending", retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
+    return { kind: "later", code: pendingCode(answer.body), retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
   // An authority under load says when to come back. Obeying it is better than our own guess.
   if ((status === 429 || status === 503) && headers["retry-after"] !== undefined)
     return { kind: "later", code: "enrol.server-error", retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
   throw refusal(answer, "enrol");
+}
+
+/** [ID-95] Our hub says when another key is in force for this id. */
+function pendingCode(body: Uint8Array): "enrol.id-taken" | "enrol.pending" {
+  return firstLine(body).startsWith("enrol.id-taken: ") ? "enrol.id-taken" : "enrol.pending";
 }
 
 /**

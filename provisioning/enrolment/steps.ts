@@ -19,6 +19,8 @@ const PERMANENT: ReadonlySet<string> = new Set([
 
 const LATER = {
   "enrol.pending": "ask for a certificate: waiting for an operator to approve this device's id and key fingerprint at the hub",
+  "enrol.id-taken":
+    "two boards may claim this id: another key is in force for it at the hub; if this board took the place of the other one, the operator says so there; otherwise give one of them an id of its own, in the file device-id beside its birth record",
   "enrol.server-error": "ask for a certificate: the authority is busy",
 } as const;
 

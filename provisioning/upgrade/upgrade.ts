@@ -211,7 +211,7 @@ class Upgrading implements KeyUpgrade {
     const answer = await request(key, way);
     if (answer.kind === "later") {
       const { code, retryAfterMs } = answer;
-      const what = code === "enrol.pending" ? "an operator has to approve it at the hub" : "the authority is busy";
+      const what = code !== "enrol.server-error" ? "an operator has to approve it at the hub" : "the authority is busy";
       this.#lastFault = new Fault(code, `ask for the certificate of the new key: ${what}`);
       return await this.#apply({ kind: "later", retryAfterMs, jitter: random() });
     }

@@ -30,6 +30,7 @@ const CAUSED_BY_OPERATORS: readonly JournalEvent[] = [
   "device.replaced",
   "device.rekey-allowed",
   "device.rekeyed",
+  "device.board-admitted",
   "repository.published",
   "update.requested",
   "operation.asked",

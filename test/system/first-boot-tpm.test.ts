@@ -36,7 +36,7 @@ test(
     const born = await untilStatus(rig, "a status", () => true);
     t.match(born, { life: "connected", key: { protection: "tpm", fingerprint: key }, tunnel: { tls: "TLSv1.3" }, troubles: [] });
     t.match(await birthOf(rig), {
-      v: 2,
+      v: 3,
       protection: "tpm",
       keyFingerprint: key,
       chip: { storage: /^000b/, endorsement: /^000b/ },

@@ -13,7 +13,7 @@ test("an empty file gives the safe defaults, frozen", async (t) => {
     anchors: "/usr/share/sallyport/hub.json",
     boardRoot: "/",
     setClock: true,
-    commissionedIdFile: undefined,
+    commissionedIdFile: "/boot/sallyport/device-id",
   });
   t.ok(config.audit.bytesMax > 0);
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.lockdown));

@@ -113,9 +113,9 @@ function ahead(files: MemoryFiles, record: (typeof RECORDS)[number], change: Rea
 
 test("[STA-5] with every record one version ahead, and usable, the warden is what it was and keeps what it does not know", async (t) => {
   const { world, files } = await inMemory(t);
-  for (const record of RECORDS) ahead(files, record, { v: 3, readable: 1, later: { than: "this" } });
+  for (const record of RECORDS) ahead(files, record, { v: 4, readable: 1, later: { than: "this" } });
   const warden = await world.start(files);
-  t.match(await warden.ask("identity.read", {}), { result: { identity: { id: DEVICE }, birth: { v: 2, keyFingerprint: KEY } } });
+  t.match(await warden.ask("identity.read", {}), { result: { identity: { id: DEVICE }, birth: { v: 3, keyFingerprint: KEY } } });
   const { result: status } = await warden.ask("status.read", {});
   t.match(status, { clock: { state: "synced" }, lockdown: { at: "confirmed", counter: 2 }, update: { phase: "committed" } });
   t.match(status, { audit: { dropped: 5 } });
@@ -124,8 +124,8 @@ test("[STA-5] with every record one version ahead, and usable, the warden is wha
   world.repository.publish("policy");
   await broughtTo(world, warden, "trust.refresh", {});
   await confirmPolicy(warden);
-  t.match(recordIn(files, ["targets", "policy.taken"]), { v: 3, readable: 1, counter: 3, later: { than: "this" } });
-  t.match(recordIn(files, ["lockdown", "lockdown.json"]), { v: 3, confirmed: { counter: 3 }, later: { than: "this" } });
+  t.match(recordIn(files, ["targets", "policy.taken"]), { v: 4, readable: 1, counter: 3, later: { than: "this" } });
+  t.match(recordIn(files, ["lockdown", "lockdown.json"]), { v: 4, confirmed: { counter: 3 }, later: { than: "this" } });
   await warden.stop();
 });
 
@@ -149,7 +149,7 @@ test("[STA-5] a downgrade and an upgrade: what a newer program put anywhere into
     const { confirmed: kept, ...others } = v.parse(recordSchema, nested);
     const whole =
       kept === undefined ? others : { ...others, confirmed: { ...v.parse(recordSchema, kept), policy: policy ?? null } };
-    ahead(files, record, { ...whole, v: 3, readable: 1 });
+    ahead(files, record, { ...whole, v: 4, readable: 1 });
   }
   const before = RECORDS.map((record) => recordIn(files, record));
   const warden = await world.start(files);
@@ -166,24 +166,24 @@ test("[STA-5] a downgrade and an upgrade: what a newer program put anywhere into
     const [was, is] = [before[n] ?? {}, recordIn(files, record)];
     const { policy: _policy, counter: _counter, planHash: _hash, ...lost } = v.parse(recordSchema, was["confirmed"] ?? {});
     if (record[1] === "lockdown.json") {
-      t.match(is, { v: 3, readable: 1, confirmed: { counter: 3 }, zLater: { than: "this" } });
+      t.match(is, { v: 4, readable: 1, confirmed: { counter: 3 }, zLater: { than: "this" } });
       t.match(lost, { zLater: { than: "this" } }, "it was about the policy before");
       t.notOk(Object.hasOwn(v.parse(recordSchema, is["confirmed"]), "zLater"));
-    } else if (record[1] === "policy.taken") t.match(is, { v: 3, readable: 1, counter: 3, zLater: { than: "this" } });
+    } else if (record[1] === "policy.taken") t.match(is, { v: 4, readable: 1, counter: 3, zLater: { than: "this" } });
     else t.same(is, was, record[1]);
   }
 });
 
 test("[STA-5] with every record one version ahead, and not to be used, identity, floors and counters hold, and nothing is overwritten", async (t) => {
   const { world, files } = await inMemory(t);
-  for (const record of RECORDS) ahead(files, record, { v: 3, readable: 3 });
+  for (const record of RECORDS) ahead(files, record, { v: 4, readable: 4 });
   const warden = await world.start(files);
   t.match(await warden.ask("identity.read", {}), { result: { birth: { keyFingerprint: KEY } } });
   t.match(await warden.ask("birth.record", { protection: "file", keyFingerprint: KEY }), { result: { keyFingerprint: KEY } });
   const { result: status } = await warden.ask("status.read", {});
   t.match(status, { clock: { state: "unverified" }, update: { phase: "committed" }, lockdown: { at: "confirmed", counter: 2 } });
   for (const record of RECORDS.filter(([, name]) => name !== "clock.json"))
-    t.match(recordIn(files, record), { v: 3, readable: 3 }, record[1]);
+    t.match(recordIn(files, record), { v: 4, readable: 4 }, record[1]);
   await warden.stop();
 });
 
@@ -195,7 +195,7 @@ test("[STA-5] the field's newer records: identity, tunnel and releases go on, an
     files[directory].contents.set(`${name}.json`, bytes);
     files.birth.contents.set(
       "birth.json",
-      Buffer.from(canonicalJson({ ...recordIn(files, ["birth", "birth.json"]), v: 3 } as const)),
+      Buffer.from(canonicalJson({ ...recordIn(files, ["birth", "birth.json"]), v: 4 } as const)),
     );
     const warden = await world.start(files);
     t.match(await warden.ask("identity.read", {}), { result: { birth: { keyFingerprint: KEY } } }, name);
@@ -222,7 +222,7 @@ test("[STA-5] the field's newer records: identity, tunnel and releases go on, an
 
 test("[STA-5] [OTA-35] an update record that cannot be read refuses releases until an operator's order discards it", async (t) => {
   const { world, files, owner } = await inMemory(t);
-  const unreadable = canonicalJson({ v: 3, readable: 3, stage: "elsewhere" });
+  const unreadable = canonicalJson({ v: 4, readable: 4, stage: "elsewhere" });
   files.update.contents.set("update.json", Buffer.from(unreadable));
   const warden = await world.start(files);
   const { result } = await warden.ask("status.read", {});

@@ -14,6 +14,7 @@ import { defined } from "../../hal/format/defined.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { createMutex } from "../../hal/mutex.ts";
 import { readRecord, writeRecord } from "../../hal/record.ts";
+import { boardOf } from "./board.ts";
 
 const BIRTH_FILE = "birth.json";
 
@@ -74,12 +75,13 @@ async function writeBirth(files: DurableFiles, identity: DeviceIdentity, key: Fi
   }
   const { protection, keyFingerprint, chip } = key;
   const record: BirthRecord = {
-    v: 2,
+    v: 3,
     id: identity.id,
     source: identity.source,
     protection,
     keyFingerprint,
     ...defined({ chip }),
+    board: boardOf(identity),
   };
   await writeRecord(files, BIRTH_FILE, BIRTH_RECORD, record);
   return record;
@@ -112,12 +114,12 @@ async function writeUpgrade(files: DurableFiles, key: FirstKey, granted: Granted
     );
   const { protection, keyFingerprint, chip } = key;
   const record: BirthRecord = {
-    v: 2,
+    v: 3,
     id: written.id,
     source: written.source,
     protection,
     keyFingerprint,
-    ...defined({ chip }),
+    ...defined({ chip, board: written.board }),
     previous: written.keyFingerprint,
   };
   await writeRecord(files, upgradedRecordFile(key.protection), BIRTH_RECORD, record);

@@ -1,11 +1,18 @@
-// The upgrade of a device key: the plan that an order is about, and the grant that the order gives.
-// [ID-65] [ID-66]
+// What others may read of the identity: the verdict about the board, and the upgrade of a device
+// key, that is the plan that an order is about and the grant that it gives. [ID-65] [ID-66] [ID-96]
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { canonicalJson } from "../../hal/format/json.ts";
 import { type Fingerprint, fingerprintSchema, isWeaker, PROTECTIONS, protectionSchema } from "../../hal/format/identity.ts";
 import { nonceSchema } from "../../ota/format/time.ts";
 import { principalIdSchema } from "../roster/format.ts";
+
+/**
+ * [ID-96] `other`: nothing of the board is as at the birth. `changed`: the hardware would give
+ * another id, and it may be the same board.
+ */
+export const boardVerdictSchema = v.picklist(["same", "changed", "other"]);
+export type BoardVerdict = v.InferOutput<typeof boardVerdictSchema>;
 
 /** [ID-65] What an order `key.upgrade` is about: the key that is replaced, and what replaces it. */
 export const upgradePlanSchema = v.strictObject({

@@ -2,5 +2,6 @@
 export { createBirthBook, type BirthBook } from "./birth.ts";
 export { chooseIdentity } from "./choose.ts";
 export { settleIdentity } from "./settle.ts";
+export { type BoardWatch, createBoardWatch } from "./watch.ts";
 export { createKeyUpgrades, type KeyUpgrades } from "./upgrade.ts";
 export { recordBirth, isBirthRecorded } from "./birth-marker.ts";

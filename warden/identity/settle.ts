@@ -1,13 +1,15 @@
 // The settlement of the device id between the hardware and the birth record. Pure. [ID-3] [ID-6]
+// [ID-96]
 import { Fault } from "../../hal/fault.ts";
 import type { BirthRecord, DeviceIdentity, HardwareFacts } from "../../hal/format/identity.ts";
+import { boardOf, boardText, isOtherBoard } from "./board.ts";
 import { chooseIdentity } from "./choose.ts";
 
 export interface SettledIdentity {
   readonly identity: DeviceIdentity;
   /**
-   * `identity.changed` when the hardware would now give another id, `identity.no-source` when it
-   * would give none. It is reported, and has no other effect.
+   * `identity.other-board` on another board than that of the birth; `identity.changed` when the
+   * hardware would now give another id, `identity.no-source` when it would give none.
    */
   readonly trouble: Fault | undefined;
 }
@@ -18,8 +20,8 @@ export interface SettledIdentity {
  * identity without anyone's decision: the change is reported, and the owner's reset is the way to a
  * new identity.
  *
- * A disk that was moved to another board therefore keeps its id too. There the key is missing (TPM)
- * or the hub sees one id twice [TUN-5], and `identity.changed` is in the trail.
+ * [ID-96] A disk on another board keeps its id too, and leaves the tunnel to the board that it was
+ * born on until the hub's operator has decided.
  * @throws Fault `identity.no-source` with neither a usable source nor a birth record. [ID-3]
  */
 export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefined): SettledIdentity {
@@ -28,13 +30,26 @@ export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefi
   const read = tryChoose(facts);
   if (read instanceof Fault) return { identity: { ...born, macs: [] }, trouble: read };
   const identity = { ...read, ...born };
+  const found = boardOf(read);
+  if (birth.board !== undefined && isOtherBoard(birth.board, found))
+    return {
+      identity,
+      trouble: new Fault(
+        "identity.other-board",
+        `the disk of "${birth.id}" is in another board: born on ${boardText(birth.board)}; this is ${boardText(found)}; ` +
+          "the tunnel is left to the first board; put the disk back, or let this board in at the hub: sallyport-hub devices board " +
+          birth.id,
+      ),
+    };
   if (read.id === birth.id) return { identity, trouble: undefined };
   return {
     identity,
     trouble: new Fault(
       "identity.changed",
       `the hardware gives the id "${read.id}" (${read.source}), the device was born as "${birth.id}" (${birth.source}) and keeps that id; ` +
-        "a replaced part is fine, a disk from another board belongs back in that board",
+        (read.source === "commissioned"
+          ? "an id that is given at commissioning counts at the birth only"
+          : "a replaced part is fine, a disk from another board belongs back in that board"),
     ),
   };
 }

@@ -7,6 +7,7 @@ import { faultSchema } from "../../hal/format/fault.ts";
 import { base64Schema, countSchema, shortTextSchema } from "../../hal/format/fields.ts";
 import {
   birthRecordSchema,
+  boardSchema,
   chipSchema,
   deviceIdentitySchema,
   fingerprintSchema,
@@ -35,7 +36,7 @@ import { keyIdSchema, ORDER_BYTES_MAX, orderVerbSchema, planHashSchema } from ".
 import { resetPlanViewSchema } from "../reset/format.ts";
 import { principalIdSchema, operatorRoleSchema } from "../roster/format.ts";
 import { absentSchema, offerSchema, wantedSchema } from "../targets/format.ts";
-import { keyGrantSchema } from "../identity/format.ts";
+import { boardVerdictSchema, keyGrantSchema } from "../identity/format.ts";
 import { clockStateSchema } from "../time/format.ts";
 import { tpmStateSchema, tpmViewSchema } from "../tpm/format.ts";
 import { updateStatusSchema } from "../update/format.ts";
@@ -130,6 +131,8 @@ export const WARDEN_VERBS = {
     result: v.strictObject({
       identity: deviceIdentitySchema,
       birth: v.optional(birthRecordSchema),
+      /** The board as it is now, compared with that of the birth. [ID-96] */
+      board: v.optional(v.strictObject({ verdict: boardVerdictSchema, found: boardSchema })),
       /** C2SP verifier key of the audit log, for the certificate request. [AUD-7] */
       auditKey: v.pipe(v.string(), v.maxLength(256)),
     }),

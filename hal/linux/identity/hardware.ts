@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { Fault } from "../../fault.ts";
 import type { Hardware } from "../../ports.ts";
-import { readKernelFile } from "../files/index.ts";
+import { errnoOf, readKernelFile } from "../files/index.ts";
 import { builtInInterfaces } from "./interfaces.ts";
 import { ATTRIBUTE_BYTES_MAX, COMMISSIONED_BYTES_MAX } from "./limits.ts";
 
@@ -46,7 +46,7 @@ export function linuxHardware(options: HardwareOptions): Hardware {
   const { root, commissionedIdFile } = options;
   return {
     facts: async () => ({
-      commissionedId: commissionedIdFile === undefined ? undefined : await text(root, commissionedIdFile, COMMISSIONED_BYTES_MAX),
+      commissionedId: commissionedIdFile === undefined ? undefined : await commissioned(root, commissionedIdFile),
       serials: await texts(root, SERIALS),
       interfaces: await builtInInterfaces(root),
       model: (await texts(root, MODELS))[0],
@@ -56,7 +56,7 @@ export function linuxHardware(options: HardwareOptions): Hardware {
 }
 
 async function bootId(root: string): Promise<string> {
-  const id = await text(root, BOOT_ID, ATTRIBUTE_BYTES_MAX);
+  const id = await text(root, BOOT_ID);
   if (id === undefined || !BOOT_ID_PATTERN.test(id))
     throw new Fault(
       "file.read-failed",
@@ -68,7 +68,7 @@ async function bootId(root: string): Promise<string> {
 async function texts(root: string, paths: readonly string[]): Promise<readonly string[]> {
   const found: string[] = [];
   for (const path of paths) {
-    const value = await text(root, path, ATTRIBUTE_BYTES_MAX);
+    const value = await text(root, path);
     if (value !== undefined) found.push(value);
   }
   return found;
@@ -78,15 +78,30 @@ async function texts(root: string, paths: readonly string[]): Promise<readonly s
 const ERASED = /\u00ff+$/u;
 
 /**
- * @returns the text before the first NUL (device-tree strings end with one) or line end, without
- *   erased EEPROM bytes at its end, trimmed; undefined when it is empty. Nothing is cut at an odd
- *   byte in it: what comes behind may be all that tells two boards apart.
+ * [ID-2] @returns the text before the first NUL, with which a device-tree string ends, without
+ *   erased EEPROM bytes at its end, trimmed; undefined when it is empty. Nothing is cut at another
+ *   odd byte, a line end included: what comes behind may be all that tells two boards apart. For
+ *   the same reason a text that is longer than the bound is no text, and not its beginning.
  */
-async function text(root: string, path: string, bytesMax: number): Promise<string | undefined> {
-  const raw = await readKernelFile(join(root, path), bytesMax);
-  const value = raw
-    ?.split(/[\0\n\r]/, 1)[0]
-    ?.replace(ERASED, "")
-    .trim();
+async function text(root: string, path: string): Promise<string | undefined> {
+  const raw = await readKernelFile(join(root, path), ATTRIBUTE_BYTES_MAX + 1);
+  return raw === undefined || Buffer.byteLength(raw) > ATTRIBUTE_BYTES_MAX ? undefined : clean(raw.split("\0", 1)[0]);
+}
+
+/**
+ * The first line of a file, or of the start of an EEPROM that holds other things behind it. A
+ * directory or a link in its place is no id, and no reason not to start.
+ */
+async function commissioned(root: string, path: string): Promise<string | undefined> {
+  try {
+    return clean((await readKernelFile(join(root, path), COMMISSIONED_BYTES_MAX))?.split(/[\0\n]/, 1)[0]);
+  } catch (error) {
+    if (error instanceof Fault && ["EISDIR", "ELOOP"].includes(errnoOf(error.cause) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+function clean(raw: string | undefined): string | undefined {
+  const value = raw?.replace(ERASED, "").trim();
   return value === "" ? undefined : value;
 }

@@ -28,6 +28,7 @@ import { decodeBody } from "../../../hub/api/base64.ts";
 import { readRequest as readEnrolment } from "../../../hub/devices/enrol.ts";
 import { parseMessage } from "../../../hub/inbox/inbox.ts";
 import { HTTP_BODY_BYTES_MAX } from "../../../hub/limits.ts";
+import { BOARD_BYTES_MAX, boardDecisionSchema, boardNoticeSchema } from "../../../ota/format/board.ts";
 import { HUB_TIME_BYTES_MAX, hubTimeRequestSchema, hubTimeResponseSchema } from "../../../ota/format/time.ts";
 import { readEnrolAnswer } from "../../../provisioning/enrollers/est-status.ts";
 import { QUOTED_BYTES_MAX, RESPONSE_BYTES_MAX } from "../../../provisioning/enrollers/limits.ts";
@@ -48,6 +49,7 @@ import { VERBS } from "../worlds/verbs.ts";
 import { base64, hostileDer, mapped } from "./der.ts";
 import { type Edge, hostileJson, memberOf, membersOf, padded, text, within } from "./edge.ts";
 
+const BOARD = { macs: ["00:1b:21:3a:4f:58"], serial: "SN-1" };
 const NONCE = "5a".repeat(32);
 const SHA = "ab".repeat(32);
 const UUID = "01234567-89ab-4def-8123-456789abcdef";
@@ -381,6 +383,18 @@ async function addHub(edges: Edges): Promise<void> {
       ["not UTF-8", () => Buffer.alloc(RESPONSE_BYTES_MAX, 255)],
     ]),
   });
+  edges.set(
+    "notice of a board, request",
+    jsonEdge(BOARD_BYTES_MAX, { v: 1, deviceId: DEVICE_ID, born: BOARD, found: BOARD }, (bytes) =>
+      check(boardNoticeSchema, parseJson(bytes, BOARD_BYTES_MAX, "notice"), "notice"),
+    ),
+  );
+  edges.set(
+    "notice of a board, answer",
+    jsonEdge(BOARD_BYTES_MAX, { decision: "wait" }, (bytes) =>
+      check(boardDecisionSchema, parseJson(bytes, BOARD_BYTES_MAX, "answer"), "answer", "enrol.bad-response"),
+    ),
+  );
   edges.set(
     "hub time, request",
     jsonEdge(HUB_TIME_BYTES_MAX, { deviceId: DEVICE_ID, nonce: NONCE }, (bytes) =>

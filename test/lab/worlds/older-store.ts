@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 
 /** What undoes each upgrade step, newest first, by the version that the step came from. */
 const UNDO: readonly (readonly [version: number, sql: string])[] = [
-  [5, "DROP INDEX certificatesRevoked; DROP TABLE crls"],
+  [5, "DROP INDEX certificatesRevoked; DROP TABLE crls; DROP INDEX devicesByKey; DROP TABLE boards"],
   [
     4,
     `DROP INDEX devicesSuccessor; DROP INDEX devicesApproved;

@@ -103,6 +103,7 @@ const PACES = {
   "tpm.lockout": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "tpm.released": { by: "agent", in: TPM, bound: /createRateLimitedRecorder/u },
   "tpm.adopted": { by: "start", in: "warden/tpm/adopt.ts", bound: /files\.remove\(RESTORE_FILE\)/u },
+  "identity.other-board": { by: "start", in: WARDEN, at: "warden/identity/watch.ts", bound: /isTold = true/u },
   "config.loaded": start,
   "roster.accepted": { by: "signed", in: TARGETS, at: "warden/targets/targets.ts", bound: /rosterAccepted/u },
   "lockdown.enforced": { by: "network", in: LOCKDOWN, bound: /enforced = paced\(\)/u },

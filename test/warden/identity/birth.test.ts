@@ -30,7 +30,7 @@ test("[ID-6] the first record is written, the same one is found when it is recor
 test("[ID-47] the record keeps the TPM that the key was born in, and no later answer changes it", async (t) => {
   const births = createBirthBook(fakeFiles());
   const chip = { storage: `000b${"ab".repeat(32)}`, endorsement: `000b${"cd".repeat(32)}` };
-  t.match(await births.record(IDENTITY, { ...key("aa"), chip }), { v: 2, chip });
+  t.match(await births.record(IDENTITY, { ...key("aa"), chip }), { v: 3, chip });
   t.match(await births.record(IDENTITY, { ...key("aa"), chip: { storage: `000b${"ef".repeat(32)}` } }), { chip });
   t.same((await births.read())?.chip, chip);
   t.equal((await createBirthBook(fakeFiles()).record(IDENTITY, key("aa"))).chip, undefined, "a key in a file has none");

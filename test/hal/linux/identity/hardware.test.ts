@@ -59,16 +59,17 @@ test("a board without DMI and device tree has no serials, no model and no interf
   });
 });
 
-test("an empty attribute is no value, and no more than the bound is read of an endless one", async (t) => {
+test("[ID-2] an empty attribute is no value, and neither is one whose end is not known", async (t) => {
   const root = board(t, {
     "sys/class/dmi/id/product_serial": " \n",
     "proc/device-tree/serial-number": "\0",
     "sys/class/dmi/id/board_serial": "x".repeat(100_000),
+    "sys/class/dmi/id/chassis_serial": "y".repeat(4095),
   });
   const { serials } = await linuxHardware({ root }).facts();
   t.strictSame(
     serials.map((serial) => serial.length),
-    [256],
+    [4095],
   );
 });
 
@@ -83,6 +84,14 @@ test("[ID-1] serials that differ behind an odd byte are different serials", asyn
     "Ger\u00e4t-00018\n",
     "A\u00ffB1\n",
     "A\u00ffB2\n",
+    "GW\r0001\n",
+    "GW\r0002\n",
+    "GW\n0001\n",
+    "GW\n0002\n",
+    "GW\u001b[0001\n",
+    "GW\u001b[0002\n",
+    `${"GW".repeat(150)}1\n`,
+    `${"GW".repeat(150)}2\n`,
   ];
   const found: (string | undefined)[] = [];
   for (const serial of serials) found.push(await read(odd(serial)));
@@ -95,6 +104,7 @@ test("[ID-1] serials that differ behind an odd byte are different serials", asyn
 test("[ID-1] the commissioned id is read from the start of an EEPROM, up to the erased part", async (t) => {
   for (const [content, expected] of [
     ["GW-7\n", "GW-7"],
+    ["\ufeffGW-7\r\n", "GW-7"],
     [Buffer.concat([Buffer.from("GW-7"), Buffer.alloc(4092, 0xff)]), "GW-7"],
     [Buffer.concat([Buffer.from("GW-7\0"), Buffer.alloc(100, 7)]), "GW-7"],
     [Buffer.alloc(4096, 0xff), undefined],
@@ -105,6 +115,10 @@ test("[ID-1] the commissioned id is read from the start of an EEPROM, up to the 
     t.equal(facts.commissionedId, expected);
   }
   t.equal((await linuxHardware({ root: t.testdir(), commissionedIdFile: "none" }).facts()).commissionedId, undefined);
+  const odd = board(t, { "boot/directory/file": "GW-7\n" });
+  symlinkSync("directory/file", join(odd, "boot/link"));
+  for (const commissionedIdFile of ["boot/directory", "boot/link"])
+    t.equal((await linuxHardware({ root: odd, commissionedIdFile }).facts()).commissionedId, undefined, commissionedIdFile);
 });
 
 test("[ID-1] only built-in interfaces with a permanent MAC count, in the kernel's order", async (t) => {

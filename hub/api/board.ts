@@ -1,0 +1,43 @@
+// The notice of a device whose disk is on another board than that of its birth. It has shown its
+// certificate, and asks whether it may use the id there. [ID-97]
+import type { FastifyInstance } from "fastify";
+import { Fault } from "../../hal/fault.ts";
+import { canonicalJson, parseJson } from "../../hal/format/json.ts";
+import { check } from "../../hal/format/schema.ts";
+import { BOARD_BYTES_MAX, BOARD_PATH, boardNoticeSchema } from "../../ota/format/board.ts";
+import { boardText, type DeviceAdmission, REFUSALS } from "../devices/index.ts";
+import type { JournalWriter } from "../journal.ts";
+import { BOARD_NOTICES_BURST, BOARD_NOTICES_PER_S, HURRIED_RETRY_S } from "../limits.ts";
+import { Pace } from "../pace.ts";
+import type { Store } from "../store/index.ts";
+import { shownBy } from "./requester.ts";
+import { textError } from "./text-errors.ts";
+import type { X509Certificate } from "node:crypto";
+
+export interface BoardRouteOptions {
+  readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
+  readonly context: { readonly store: Store; readonly journal: JournalWriter };
+}
+
+export function boardRoute(server: FastifyInstance, { judge, context: { store, journal } }: BoardRouteOptions): void {
+  const paces = new Pace({ burst: BOARD_NOTICES_BURST, perSecond: BOARD_NOTICES_PER_S });
+  server.post(BOARD_PATH, async (request, reply) => {
+    const admission = await judge(shownBy(request.raw.socket));
+    if (!admission.admitted) return textError(reply, 401, `enrol.unauthorized: ${REFUSALS[admission.reason]}`);
+    const { deviceId } = admission;
+    if (!paces.take(deviceId))
+      return textError(reply.header("retry-after", String(HURRIED_RETRY_S)), 429, "this device tells too often; try again later");
+    const { body } = request;
+    if (!(body instanceof Uint8Array)) throw new Fault("schema.invalid", "the body is empty: expected a notice as JSON");
+    const what = "notice of a board";
+    const { deviceId: named, born, found } = check(boardNoticeSchema, parseJson(body, BOARD_BYTES_MAX, what), what);
+    if (named !== deviceId)
+      throw new Fault("enrol.mismatch", `the notice is for "${named}", but the certificate is for "${deviceId}"`);
+    const before = await store.boards.find(deviceId);
+    await store.commit(store.boards.put(deviceId, { born, found, address: request.ip, seenAtMs: Date.now() }));
+    const isAdmitted = before?.admitted !== undefined && canonicalJson(before.admitted) === canonicalJson(found);
+    if (!isAdmitted)
+      journal("device.other-board", deviceId, { born: boardText(born), found: boardText(found), address: request.ip });
+    return reply.type("application/json").send(JSON.stringify({ decision: isAdmitted ? "take" : "wait" }));
+  });
+}
