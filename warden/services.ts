@@ -117,6 +117,9 @@ export interface Services {
   stop(): Promise<void>;
 }
 
+/** What a reboot waits for the end of a policy's trial: some runs of nft. */
+const TRIAL_ENDS_MS_MAX = 20_000;
+
 /** No hardware has this name: a release lists the hardware that it is for. [OTA-11] */
 const UNKNOWN_HARDWARE = "unknown";
 
@@ -129,11 +132,12 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
   const floors = await floorsOrFault(options.ports.files.update);
   const targets = await openTargets(options, floors);
   const lockdown = await openLockdown(options, targets);
-  const updates = await openUpdates(options, floors, {
+  const power = afterPolicyTrial(options.ports.power, lockdown, options.clock);
+  const updates = await openUpdates({ ...options, ports: { ...options.ports, power } }, floors, {
     targets,
     health: { agentGreeted: () => seen.agent, hubHeard: () => seen.hub, lockdown: () => lockdown.healthy() },
   });
-  const reset = await openResetService(options, updates);
+  const reset = await openResetService({ ...options, ports: { ...options.ports, power } }, updates);
   const orders = createOrderService(options, targets, lockdown, {
     ...updates.orders,
     ...options.orders,
@@ -153,6 +157,26 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
       await reset.stop();
       await updates.stop();
       await lockdown.stop();
+    },
+  };
+}
+
+/**
+ * [LCK-68] Every reboot that this program asks for first ends the trial of a policy, durably, so
+ * that the policy is tried again after it. A lockdown that hangs does not hold up a reboot.
+ */
+function afterPolicyTrial(power: Power, lockdown: LockdownService, clock: Clock): Power {
+  return {
+    reboot: async (reason) => {
+      const ended = new AbortController();
+      const restarting = lockdown.restarting().finally(() => ended.abort());
+      await Promise.race([restarting.catch(() => undefined), clock.sleep(TRIAL_ENDS_MS_MAX, ended.signal)]);
+      try {
+        await power.reboot(reason);
+      } catch (error) {
+        lockdown.staying();
+        throw error;
+      }
     },
   };
 }

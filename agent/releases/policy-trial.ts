@@ -10,7 +10,8 @@ import type { ReleasesOptions } from "./ports.ts";
 
 export interface PolicyTrials {
   /**
-   * Proposes the newest offered policy if it is newer than the one in force. Reports a pending
+   * Proposes the newest offered policy if it is newer than the one in force, and again where its
+   * trial was only interrupted: the warden bounds how often [LCK-67]. Reports a pending
    * trial to the hub, once.
    * @throws Fault of the warden's refusal; `tunnel.closed` when no new connection was made while
    *   the trial lasted.
@@ -60,7 +61,8 @@ export function createPolicyTrials(options: PolicyTrialOptions): PolicyTrials {
     settle: async (offers, signal) => {
       const offer = newest(offers);
       const before = await read();
-      const isProposed = offer?.digest === proposed?.digest && clock.monotonicMs() < (proposed?.retryAtMs ?? 0);
+      const isOver = proposed?.retryAtMs === Number.POSITIVE_INFINITY && before.reverted?.again === offer?.counter;
+      const isProposed = !isOver && offer?.digest === proposed?.digest && clock.monotonicMs() < (proposed?.retryAtMs ?? 0);
       const isDue = offer !== undefined && !isProposed && isNewer(offer, before);
       if (isDue) await propose(offer);
       const { trial } = isDue ? await read() : before;

@@ -9,7 +9,9 @@ export function lockdownRows(state: LockdownState): string[] {
   const { reverted, unenforced = [] } = state;
   const notes = [
     ...(unenforced.length === 0 ? [] : [`NOT ENFORCED: ${unenforced.join("; ")}`]),
-    ...(reverted === undefined ? [] : [`the last policy tried was REVERTED: ${reverted.reason}`]),
+    ...(reverted === undefined
+      ? []
+      : [`the last policy tried was REVERTED: ${reverted.reason}${reverted.again === undefined ? "" : "; it is tried again"}`]),
   ];
   return [row("policy", stateOf(state)), ...(notes.length === 0 ? [] : [row("", notes.join("; "))])];
 }

@@ -9,6 +9,16 @@ export const RECORD_BYTES_MAX = 131_072;
  */
 export const RETRY_MS = 60_000;
 export const NONCE_BYTES = 32;
+/**
+ * [LCK-67] Trials of one policy, where orderly stops end them: the first and two more. A policy
+ * that makes the machine restart again and again is given up.
+ */
+export const TRIALS_MAX = 3;
+/**
+ * No policy is tried once a reboot of ours was asked for. An orderly one takes less than this time,
+ * and one that hangs is ended by the watchdog.
+ */
+export const RESTART_WITHIN_MS = 300_000;
 
 /**
  * The dead man's switch fires this long after the deadline: the warden knows better why and plans

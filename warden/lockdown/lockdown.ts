@@ -4,11 +4,12 @@ import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import { createPriorityMutex } from "../../hal/mutex.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
 import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
+import { RESTART_WITHIN_MS } from "./limits.ts";
 import { type Event, next, start, type State, type Step } from "./machine.ts";
 import { type ExpectedTrialOrder, judgeTrialOrder } from "./order.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
 import { type JudgedUsbDevice, judgedDevices } from "./devices.ts";
-import { type Accepted, type LockdownRecord, readRecord, type Reverted } from "./record.ts";
+import { type Accepted, type LockdownRecord, mayTryAgain, readRecord, type Reverted } from "./record.ts";
 import { type LockdownStatus, statusOf, type PolicyTrial } from "./status.ts";
 
 export interface Lockdown {
@@ -54,6 +55,13 @@ export interface Lockdown {
    * is in force, or everything is shut.
    */
   hold(reason: FaultCode | undefined): Promise<void>;
+  /**
+   * [LCK-68] The machine is about to restart: a policy on trial is reverted, to be tried again
+   * after that, and none is tried meanwhile. Await it before the restart is asked for.
+   */
+  restarting(): Promise<void>;
+  /** The restart was refused. */
+  staying(): void;
   /** Reverts an unconfirmed policy. A confirmed policy stays in force when the program ends. */
   stop(): Promise<void>;
 }
@@ -74,6 +82,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   await mutex.runFirst(driver.begin);
   /** What was in force before the last trial. A start ends every trial, so memory is enough. */
   const earlier: { plan: Plan | undefined } = { plan: undefined };
+  const restart = { byMs: Number.NEGATIVE_INFINITY };
   return {
     status: () => ({ ...statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()), held: effects.held() }),
     inForce: () => effects.inForce(),
@@ -82,6 +91,8 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
     preview: (policy) => mutex.run(async () => await effects.preview(parsePolicy(policy))),
     propose: (policy, counter) =>
       mutex.run(async () => {
+        if (ports.clock.monotonicMs() < restart.byMs)
+          throw new Fault("lockdown.busy", "propose a policy: the machine is about to restart; propose it after that");
         const inForce = effects.inForce();
         const trial = await propose(driver, effects, ports, policy, counter);
         earlier.plan = inForce;
@@ -92,6 +103,13 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
     revert: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
     recheck: () => mutex.runFirst(() => recheck(driver, effects, ports.clock.monotonicMs())),
     hold: (reason) => mutex.runFirst(() => hold(driver, effects, ports.clock.monotonicMs(), reason)),
+    restarting: () => {
+      restart.byMs = ports.clock.monotonicMs() + RESTART_WITHIN_MS;
+      return mutex.runFirst(() => driver.handle({ kind: "withdrawn", reason: "stopped" }));
+    },
+    staying: () => {
+      restart.byMs = Number.NEGATIVE_INFINITY;
+    },
     stop: () =>
       mutex.runFirst(async () => {
         await driver.handle({ kind: "withdrawn", reason: "stopped" });
@@ -187,7 +205,7 @@ async function propose(
 function expectNewer(counter: number, previous: Accepted | undefined, reverted: Reverted | undefined): void {
   if (previous !== undefined && counter <= previous.counter)
     throw new Fault("lockdown.unchanged", `propose policy ${counter}: policy ${previous.counter} is in force`);
-  if (reverted !== undefined && counter <= reverted.counter)
+  if (reverted !== undefined && (counter < reverted.counter || (counter === reverted.counter && !mayTryAgain(reverted))))
     throw new Fault(
       "lockdown.unchanged",
       `propose policy ${counter}: policy ${reverted.counter} was tried and reverted (${reverted.reason}); publish it under a higher counter to try it again`,

@@ -4,7 +4,7 @@
 import type { FaultCode } from "../../hal/fault.ts";
 import type { Plan } from "./format/index.ts";
 import { RETRY_MS } from "./limits.ts";
-import type { Accepted, LockdownRecord, ReadableAccepted, Reverted } from "./record.ts";
+import { type Accepted, type LockdownRecord, mayTryAgain, type ReadableAccepted, type Reverted } from "./record.ts";
 
 export interface PolicyOffer {
   readonly accepted: ReadableAccepted;
@@ -12,6 +12,8 @@ export interface PolicyOffer {
    * The plan whose hash the confirming operator sees: it is applied unchanged, not planned anew.
    */
   readonly plan: Plan;
+  /** [LCK-67] Earlier trials of it that an orderly stop has ended. */
+  readonly interruptions?: number | undefined;
 }
 
 /**
@@ -103,7 +105,7 @@ export function start(record: LockdownRecord | undefined): Step {
   const { confirmed, pending, reverted } = record ?? {};
   return pending === undefined
     ? revert(confirmed, reverted, false)
-    : revert(confirmed, { ...pending, reason: "restarted" }, true);
+    : revert(confirmed, { counter: pending.counter, planHash: pending.planHash, reason: "restarted" }, true);
 }
 
 /**
@@ -143,11 +145,14 @@ export function next(state: State, event: Event): Step {
  */
 function onOffered(state: State, offer: PolicyOffer): Step {
   if (state.at !== "settled" && state.at !== "shut") return same(state);
-  const { previous } = state;
+  const { previous, reverted } = state;
   const { counter, planHash } = offer.accepted;
+  const again = reverted !== undefined && reverted.counter === counter && mayTryAgain(reverted);
+  const interruptions = again ? (reverted.interruptions ?? 1) : undefined;
+  const pending = { counter, planHash, ...(interruptions === undefined ? {} : { interruptions }) };
   return {
-    state: { at: "intending", previous, offer },
-    effects: [{ do: "record", record: { v: 1, confirmed: previous, pending: { counter, planHash } } }],
+    state: { at: "intending", previous, offer: { ...offer, interruptions } },
+    effects: [{ do: "record", record: { v: 2, confirmed: previous, pending } }],
   };
 }
 
@@ -182,7 +187,7 @@ function onApplied(state: State, monotonicMs: number, nonce: string): Step {
     const { previous, reverted } = state;
     const out: readonly Effect[] = [{ do: "disarm-switch" }];
     if (reverted === undefined || !state.unrecorded) return withEffects(out, settle(previous, reverted, false));
-    const record: LockdownRecord = { v: 1, confirmed: previous, reverted };
+    const record: LockdownRecord = { v: 2, confirmed: previous, reverted };
     return { state: { at: "forgetting", previous, reverted }, effects: [...out, { do: "record", record }] };
   }
   if (state.at !== "applying") return same(state);
@@ -207,7 +212,7 @@ function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
   if (monotonicMs >= confirmByMs) return withEffects([{ do: "disarm-deadline" }], failed(previous, offer, "deadline"));
   return {
     state: { at: "confirming", previous, offer, keyid },
-    effects: [{ do: "disarm-deadline" }, { do: "record", record: { v: 1, confirmed: offer.accepted } }],
+    effects: [{ do: "disarm-deadline" }, { do: "record", record: { v: 2, confirmed: offer.accepted } }],
   };
 }
 
@@ -217,7 +222,8 @@ function onConfirmed(state: State, monotonicMs: number, keyid: string): Step {
  */
 function failed(previous: Accepted | undefined, offer: PolicyOffer, reason: Reverted["reason"]): Step {
   const { counter, planHash } = offer.accepted;
-  return revert(previous, { counter, planHash, reason }, true);
+  const interruptions = reason === "stopped" ? { interruptions: (offer.interruptions ?? 0) + 1 } : {};
+  return revert(previous, { counter, planHash, reason, ...interruptions }, true);
 }
 
 function revert(previous: Accepted | undefined, reverted: Reverted | undefined, unrecorded: boolean): Step {

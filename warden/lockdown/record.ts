@@ -8,16 +8,19 @@ import { check, tryCheck } from "../../hal/format/schema.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import * as records from "../../hal/record.ts";
 import { type Policy, policySchema } from "./format/index.ts";
-import { RECORD_BYTES_MAX } from "./limits.ts";
+import { RECORD_BYTES_MAX, TRIALS_MAX } from "./limits.ts";
 
 /** The name of the record in the directory of the lockdown. */
 export const LOCKDOWN_FILE = "lockdown.json";
 
 const planHashSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/u));
 const counterSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
+/** [LCK-67] How many trials of the policy an orderly stop has ended. */
+const interruptionsSchema = v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(TRIALS_MAX)));
 
 const recordSchema = v.strictObject({
-  v: v.literal(1),
+  /** 1: without interruptions. */
+  v: v.picklist([1, 2]),
   /** Undefined while the image's base policy holds. */
   confirmed: v.optional(
     v.strictObject({
@@ -28,7 +31,7 @@ const recordSchema = v.strictObject({
     }),
   ),
   /** Written before the first change: a start that finds it reverts the change. [LCK-10] */
-  pending: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema })),
+  pending: v.optional(v.strictObject({ counter: counterSchema, planHash: planHashSchema, interruptions: interruptionsSchema })),
   /**
    * The last policy that was tried and not kept, so that it is not tried again by itself. [LCK-13]
    */
@@ -37,6 +40,7 @@ const recordSchema = v.strictObject({
       counter: counterSchema,
       planHash: planHashSchema,
       reason: v.picklist(["deadline", "restarted", "stopped", "ordered", ...FAULT_CODES]),
+      interruptions: interruptionsSchema,
     }),
   ),
 });
@@ -66,9 +70,18 @@ export interface ReadableAccepted extends Accepted {
 
 export type Reverted = NonNullable<StoredRecord["reverted"]>;
 
+/**
+ * [LCK-67] Whether a policy that was reverted may be tried again by itself: an orderly stop, as
+ * before a reboot, says nothing about the policy. Records of earlier versions do not count how
+ * often.
+ */
+export function mayTryAgain({ reason, interruptions = 1 }: Reverted): boolean {
+  return reason === "stopped" && interruptions < TRIALS_MAX;
+}
+
 const RECORD: RecordFormat<StoredRecord> = {
   what: "the lockdown record",
-  version: 1,
+  version: 2,
   readable: 1,
   bytesMax: RECORD_BYTES_MAX,
   schema: recordSchema,

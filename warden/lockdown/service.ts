@@ -66,6 +66,9 @@ export interface LockdownService {
   healthy(this: void): Pick<NonNullable<UpdateStatus["health"]>[number], "verdict" | "detail">;
   /** [ID-72] As {@link Lockdown.hold}. */
   hold(this: void, reason: FaultCode | undefined): Promise<void>;
+  /** [LCK-68] As {@link Lockdown.restarting}, {@link Lockdown.staying}. */
+  restarting(this: void): Promise<void>;
+  staying(this: void): void;
   /** Reverts an unconfirmed policy. A confirmed policy stays in force. */
   stop(this: void): Promise<void>;
   troubles(this: void): readonly Fault[];
@@ -113,6 +116,8 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     confirm: (order) => lockdown.confirm(order),
     revert: (order) => lockdown.revert(order),
     hold: (reason) => lockdown.hold(reason),
+    restarting: () => lockdown.restarting(),
+    staying: () => lockdown.staying(),
     healthy: () => healthOf(lockdown, reports.recent().at(-1)),
     stop: async () => {
       ending.abort();

@@ -10,6 +10,7 @@ import { type Plan, planHash } from "./format/index.ts";
 import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
 import type { UsbArrival } from "./usb-arrivals.ts";
+import { mayTryAgain } from "./record.ts";
 
 /** Length of each text in a detail: a record may hold several texts. */
 const DETAIL_CHARACTERS_MAX = 480;
@@ -132,7 +133,8 @@ function entryOf(
     }
     case "reverted": {
       const { counter, planHash: hash, reason } = report;
-      return { event: "lockdown.reverted", result: "ok", detail: { counter, planHash: hash, reason } };
+      const again = mayTryAgain(report) ? { again: true } : {};
+      return { event: "lockdown.reverted", result: "ok", detail: { counter, planHash: hash, reason, ...again } };
     }
     case "switch-fired":
       return { event: "lockdown.switch-fired", result: "ok" };

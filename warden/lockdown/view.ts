@@ -5,6 +5,7 @@ import type { JudgedUsbDevice } from "./devices.ts";
 import type { Preview } from "./effects.ts";
 import { PREVIEW_LIST_BYTES_MAX, VIEW_LIST_BYTES_MAX } from "./limits.ts";
 import { staysOpen } from "./plan/index.ts";
+import { mayTryAgain, type Reverted } from "./record.ts";
 import type { LockdownStatus, PolicyTrial } from "./status.ts";
 
 const LINE_CHARACTERS_MAX = 512;
@@ -17,10 +18,15 @@ export function stateView(status: LockdownStatus, unenforced: readonly string[])
     ...(counter === undefined ? {} : { counter }),
     ...(planHash === undefined ? {} : { planHash }),
     ...(trial === undefined ? {} : { trial: trialView(trial) }),
-    ...(reverted === undefined ? {} : { reverted: { planHash: reverted.planHash, reason: reverted.reason } }),
+    ...(reverted === undefined ? {} : { reverted: revertedView(reverted) }),
     ...(held === undefined ? {} : { held }),
     ...(unenforced.length === 0 ? {} : { unenforced: [...unenforced] }),
   };
+}
+
+function revertedView(reverted: Reverted): NonNullable<LockdownState["reverted"]> {
+  const { planHash, reason, counter } = reverted;
+  return { planHash, reason, ...(mayTryAgain(reverted) ? { again: counter } : {}) };
 }
 
 export function trialView({ planHash, nonce, confirmWithinMs }: PolicyTrial): NonNullable<LockdownState["trial"]> {

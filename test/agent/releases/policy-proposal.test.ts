@@ -44,6 +44,15 @@ test(
     lab.warden.says.lockdown = { at: "base", reverted: { planHash: PLAN, reason: "timeout" } };
     await twoChecks();
     t.equal(aboutPolicy().length, 3, "neither reported nor proposed a second time");
+    // [LCK-67] the warden restarted, in order, and this agent did not
+    lab.warden.says.lockdown = { at: "base", reverted: { planHash: PLAN, reason: "stopped", again: 2 } };
+    await twoChecks();
+    t.equal(aboutPolicy().length, 3, "that was another policy");
+    lab.warden.says.lockdown = { at: "base", reverted: { planHash: PLAN, reason: "stopped", again: 3 } };
+    await twoChecks();
+    await until("the policy is proposed again", () => aboutPolicy().length >= 4);
+    t.same(aboutPolicy()[3], { kind: "proposed" });
+    lab.told.splice(0, lab.told.length, { kind: "proposed" }, "renewed", pending);
     await releases.stop();
 
     lab.warden.says.lockdown = { at: "pending", counter: 3, trial: trialOf("6b") };

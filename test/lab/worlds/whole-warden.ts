@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { createDamageLog } from "../../../hal/damaged-files.ts";
 import type { ChipReader } from "../../../hal/chip.ts";
 import { Fault } from "../../../hal/fault.ts";
-import type { AppendFiles, DurableFiles, NetworkFacts, TpmChip } from "../../../hal/ports.ts";
+import type { AppendFiles, DurableFiles, NetworkFacts, Power, TpmChip } from "../../../hal/ports.ts";
 import { type AuditRecord, decodeAuditRecord, readSegment } from "../../../warden/audit/format/index.ts";
 import type { AuditLimits } from "../../../warden/audit/index.ts";
 import { wardenAnswerSchema } from "../../../warden/protocol/format.ts";
@@ -42,6 +42,8 @@ export interface WholeWarden {
   readonly dropped: Map<string, Uint8Array>;
   /** Lines of the journal. */
   readonly journal: string[];
+  /** What a request for a reboot does. */
+  reboot: Power["reboot"];
   network: NetworkFacts;
   /** The TPM; undefined where the configuration names none. */
   chip: ChipReader | undefined;
@@ -117,6 +119,7 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     hub: { time: makeSigner("hub.example/time", "ed25519"), witness: makeSigner("hub.example/witness", "cosignature/v1") },
     dropped: new Map(),
     journal: [],
+    reboot: async () => undefined,
     chip: undefined,
     tpm: undefined,
     network: {
@@ -216,7 +219,7 @@ async function open(world: WholeWarden, files: WardenFiles, serial: string, audi
           commit: async () => undefined,
           cancel: async () => undefined,
         },
-        power: { reboot: async () => undefined },
+        power: { reboot: (reason) => world.reboot(reason) },
         installer: notPlayed("start the installer"),
         uptimeMs: async () => clock.monotonicMs(),
         bootId: async () => BOOT_ID,

@@ -64,7 +64,7 @@ test("[LCK-11] nobody confirms and the agent is dead: the warden's own timer rev
   ]);
   await t.rejects(lockdown.confirm(lockdownOrder(trial)), { code: "lockdown.not-pending" });
   t.same(JSON.parse(Buffer.from(rig.files.contents.get("lockdown.json") ?? []).toString()), {
-    v: 1,
+    v: 2,
     readable: 1,
     reverted: { counter: 7, planHash: trial.planHash, reason: "deadline" },
   });

@@ -25,7 +25,14 @@ export const lockdownStateSchema = v.strictObject({
   planHash: v.optional(planHashSchema),
   trial: v.optional(lockdownTrialSchema),
   /** The last policy that was tried and not kept. */
-  reverted: v.optional(v.strictObject({ planHash: planHashSchema, reason: shortTextSchema })),
+  reverted: v.optional(
+    v.strictObject({
+      planHash: planHashSchema,
+      reason: shortTextSchema,
+      /** [LCK-67] The policy's counter where its trial was only interrupted: it may be repeated. */
+      again: v.optional(countSchema),
+    }),
+  ),
   /** [ID-72] The code of the fault for which the doors are shut, whatever the policy opens. */
   held: v.optional(v.picklist(FAULT_CODES)),
   /** What this machine cannot enforce, as texts for people. */
