@@ -22,6 +22,7 @@ export type Part =
   | "tpm2-tools"
   | "mosquitto"
   | "openssl"
+  | "certtool"
   | "curl"
   | "socat"
   | "flock"
@@ -46,6 +47,7 @@ const WHY: Record<Part, string> = {
   "tpm2-tools": "needs tpm2-tools: apt-get install tpm2-tools",
   mosquitto: "needs Mosquitto 2: apt-get install mosquitto",
   openssl: "needs openssl: apt-get install openssl",
+  certtool: "needs GnuTLS's certtool: apt-get install gnutls-bin",
   curl: "needs curl: apt-get install curl",
   socat: "needs socat: apt-get install socat",
   flock: "needs flock: apt-get install util-linux",
