@@ -20,7 +20,7 @@ export const hostSchema = v.pipe(
 
 export const portSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
 
-/** [ID-80] The one reader reads it here already, so that a wrong file is refused with its reason. */
+/** The one reader reads it here already, so a wrong file is refused with its reason. [ID-80] */
 const pinsSchema = v.pipe(
   v.string(),
   v.maxLength(PINS_CHARACTERS_MAX),

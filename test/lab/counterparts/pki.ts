@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
 
-/** An authority for what is never asked for a certificate: it has issued none, and its key is gone. */
+/** An authority where none is asked: it has issued nothing, and its key is gone. */
 export const NEVER_ASKED = `-----BEGIN CERTIFICATE-----
 MIIBlDCCATmgAwIBAgIUbZqacwGjERk5wf+PkFbEo4WrP+8wCgYIKoZIzj0EAwIw
 FjEUMBIGA1UEAwwLTmV2ZXIgQXNrZWQwIBcNMjYxMjAxMDgzMTUxWhgPMjEyNjEx
