@@ -40,7 +40,7 @@ function stateFaults({ warden, certificate, tunnel, enrolment }: DeviceStatusInp
   if ("value" in warden) {
     const { clock, audit } = warden.value;
     if (clock.state === "unset")
-      faults.push({ code: "time.out-of-range", message: "the clock is not set; it is set from the hub at the first contact" });
+      faults.push({ code: "time.out-of-range", message: "the clock is not set; it is set from the hub's signed time once the hub answers" });
     if (audit.dropped > 0)
       faults.push({
         code: "audit.full",
