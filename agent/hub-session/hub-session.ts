@@ -261,7 +261,7 @@ class OpenHubSession implements HubSession {
         this.#escrow.disconnected();
         return;
       case "refused":
-        if (event.fault.code === "tunnel.refused") void this.time.sync("refused");
+        if (event.fault.code === "tunnel.refused" || event.fault.code === "tunnel.revoked") void this.time.sync("refused");
         if (event.fault.code === "tls.hub-dates") void this.#reconnectOnceClockIsSet();
         return;
       default:

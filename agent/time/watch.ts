@@ -65,6 +65,8 @@ class HubTimeWatch implements TimeWatch {
   readonly #steps: ClockSteps;
   /** The clock was stepped since the warden told its state. */
   #isStale = false;
+  /** The broker refused the certificate, and the hub was asked too short a time ago. [TUN-71] */
+  #isDoubtOpen = false;
   /** Another program has stepped the clock, and the hub has not set it since. */
   #isStepOpen = false;
 
@@ -79,7 +81,9 @@ class HubTimeWatch implements TimeWatch {
       await clock.sleep(STEP_CHECK_MS, signal);
       this.#look();
       const isDue = this.#isStepOpen && !this.#isRetrying && this.#steps.waitMs() === 0;
-      if ((this.#isStale || isDue) && !signal.aborted) await this.sync("trusted");
+      if (signal.aborted) return;
+      if (this.#isStale || isDue) await this.sync("trusted");
+      else if (this.#isDoubtOpen) await this.sync("refused");
     }
   }
 
@@ -91,6 +95,7 @@ class HubTimeWatch implements TimeWatch {
       // [TUN-70] a program that steps the clock over and over is answered at a pace
       if (dates === "trusted" && this.#isStepOpen && this.#steps.waitMs() > 0) return false;
       const answer = await source.sync(dates);
+      if (dates === "refused") this.#isDoubtOpen = answer === undefined;
       // Undefined: the hub was asked a short time ago, and the result of that attempt stands.
       if (answer !== undefined) this.#succeeded(answer.clock);
       moved = answer?.moved ?? false;

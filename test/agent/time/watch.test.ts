@@ -88,6 +88,19 @@ test("[ID-10] an absent warden is a failed attempt, and after the stop there are
   t.equal(clock.sleeping, 0);
 });
 
+test("[TUN-71] a refusal of the broker that comes too soon after a question is looked into a little later", async (t) => {
+  const { watch, clock, stopped, counts, passTime } = await timeWatch(t, SYNCED, NOT_ASKED, SYNCED);
+  void watch.start();
+  await watch.sync("trusted");
+  await watch.sync("refused");
+  t.equal(counts.asked, 2);
+  await passTime(STEP_CHECK_MS);
+  t.equal(counts.asked, 3);
+  await clock.advance(10 * STEP_CHECK_MS);
+  t.equal(counts.asked, 3, "once");
+  stopped.abort();
+});
+
 /**
  * A warden of which only the state of its clock counts, as its own tests show it: `synced` until
  * the clock is not where the hub has put it.
