@@ -178,6 +178,7 @@ class DeviceAgent implements Agent {
       clock,
       random,
       clockTrusted: () => this.#session?.time.isClockTrusted() ?? false,
+      clockSynced: () => this.#session?.time.isClockSynced() ?? false,
       settleKey,
       upgradeKeys,
       note: (entry) => {
@@ -191,6 +192,7 @@ class DeviceAgent implements Agent {
         if (!this.#stopped.signal.aborted) void this.#session?.connect();
       },
       onCertificateLost: () => this.#advance({ kind: "certificate-lost" }),
+      onTimeInDoubt: () => void this.#session?.time.sync("in-doubt"),
     };
   }
 
@@ -228,6 +230,8 @@ class DeviceAgent implements Agent {
     const { forMs, fault } = progress;
     this.#ports.log(`enrolment waits ${Math.round(forMs / 1000)} s: ${fault.code}: ${fault.message}`);
     if (fault.code === "tls.hub-dates") void this.#session?.time.sync("in-doubt");
+    // [TUN-72] a certificate for other dates than this clock's is refused with this code too
+    if (fault.code === "enrol.mismatch") void this.#session?.time.sync("refused");
   }
 
   #onTunnelEvent(event: TunnelEvent): void {
@@ -240,6 +244,7 @@ class DeviceAgent implements Agent {
         return;
       case "disconnected":
         this.#advance({ kind: "disconnected" });
+        this.#identity.disconnected();
         return;
       case "refused":
         this.#identity.refused(event.fault);

@@ -206,6 +206,10 @@ export const FAULT_CODES = [
   "reset.busy",
   "reset.failed",
   "reset.under-way",
+  "clock.stepped",
+  "enrol.revoked",
+  "hub.clock-stepped",
+  "tunnel.revoked",
 ] as const;
 
 export type FaultCode = (typeof FAULT_CODES)[number];

@@ -121,7 +121,8 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
   const clockTrusted = (): boolean => time.state().state !== "unset";
-  const keyUpgrades = createKeyUpgrades({ ...recorder, births, state, clock, clockTrusted });
+  // [TUN-73] a grant is removed by its age, and one reading of a clock ends nothing
+  const keyUpgrades = createKeyUpgrades({ ...recorder, births, state, clock, clockTrusted: () => time.isSynced() });
   const { chip } = ports.machine;
   const guard = await openChipGuard({ chip, birth: () => births.read(), clock, record, report });
   // Beside the lockdown, which waits for no chip but for that first look.

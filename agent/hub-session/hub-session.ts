@@ -38,7 +38,7 @@ import { createOperationResponder, type OperationResponder } from "./operation-r
 export interface HubSessionOptions {
   readonly ports: Pick<
     AgentPorts,
-    "config" | "anchors" | "program" | "files" | "spoolFiles" | "clock" | "random" | "log" | "releases"
+    "config" | "anchors" | "program" | "files" | "spoolFiles" | "clock" | "random" | "bootId" | "log" | "releases"
   >;
   readonly deviceId: DeviceId;
   /** Where hub time comes from. */
@@ -81,7 +81,7 @@ export async function openHubSession(options: HubSessionOptions): Promise<HubSes
   const { config, clock, log } = ports;
   const events = createEventLog(note, log, clock);
   const time = createTimeWatch({
-    warden,
+    readClock: async () => (await warden.call("status.read", {})).clock,
     source: createTimeSync({ warden, hub: options.hub, deviceId: options.deviceId, clock, signal }),
     clock,
     signal,
@@ -89,11 +89,13 @@ export async function openHubSession(options: HubSessionOptions): Promise<HubSes
     note,
     onSynced: options.onClockSynced,
   });
+  void time.start();
   const spool = await openSpool({
     files: ports.spoolFiles,
     limits: { bytesMax: config.spool.bytesMax, ageMsMax: config.spool.ageMaxS * 1000 },
     clock,
-    clockIsSane: () => time.isClockTrusted(),
+    bootId: await ports.bootId(),
+    clockIsSynced: () => time.isClockSynced(),
     onDrop: (drop) => events.messagesDropped(drop),
     onFault: (error) => events.spoolFailed(error),
   });
@@ -187,6 +189,7 @@ class OpenHubSession implements HubSession {
   faults(): readonly Fault[] {
     const faults = [
       this.time.fault(),
+      this.time.stepped(),
       this.#events.spoolFault(),
       this.#uploader.trouble(),
       this.#escrow.trouble(),
@@ -269,7 +272,7 @@ class OpenHubSession implements HubSession {
         this.#escrow.disconnected();
         return;
       case "refused":
-        if (event.fault.code === "tunnel.refused") void this.time.sync("trusted");
+        if (event.fault.code === "tunnel.refused" || event.fault.code === "tunnel.revoked") void this.time.sync("refused");
         if (event.fault.code === "tls.hub-dates") void this.#reconnectOnceClockIsSet();
         return;
       default:

@@ -4,9 +4,9 @@ import type { DeviceCertificate } from "../../provisioning/certificate/index.ts"
 
 /**
  * What happens to the certificate: the hub accepted or refused the next one, or refused the one in
- * use, or it is time to check its dates.
+ * use, or accepted some connection, or it is time to check its dates.
  */
-export type CertificateEvent = "accepted" | "rejected" | "refused" | "check";
+export type CertificateEvent = "accepted" | "rejected" | "refused" | "connected" | "check";
 
 /** A certificate until the hub has accepted or refused it, with the key that it is of. */
 export interface CertificateCandidate {

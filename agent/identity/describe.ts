@@ -66,6 +66,7 @@ function enrolmentOf({ enrolmentFault, requested, current, renewal }: IdentityFa
     case "enrol.pending":
       return { state: "waiting-for-approval", lastFault };
     case "enrol.denied":
+    case "enrol.revoked":
     case "enrol.unauthorized":
       return { state: "denied", lastFault };
     default:

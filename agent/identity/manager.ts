@@ -22,6 +22,11 @@ import { CHECK_MS_MAX, CHECK_MS_MIN, nextCheckInMs } from "./renewal-schedule.ts
 const WARDEN_RETRY_MS_MIN = 100;
 const WARDEN_RETRY_MS_MAX = 5_000;
 /**
+ * [TUN-71] Connections in a row that the hub refuses, before the device asks for another
+ * certificate. One is enough where the hub has accepted the certificate before.
+ */
+const REFUSALS_MAX = 3;
+/**
  * Wait after a fault of the key, which time alone does not repair: the owner may have put the TPM
  * or the record back.
  */
@@ -38,6 +43,8 @@ export interface IdentityManager {
   credentials(): Promise<{ readonly cert: string; readonly key: string }>;
   /** The hub accepted a connection with what `credentials` returned last. */
   connected(): void;
+  /** That connection is over. */
+  disconnected(): void;
   /** The hub refused a connection. */
   refused(fault: Fault): void;
   /** The clock was set or the network came back: asks now instead of later. */
@@ -74,6 +81,12 @@ class DeviceIdentityManager implements IdentityManager {
    * says in words what is in the way.
    */
   #isKeyInDoubt = false;
+  /** The hub accepts the certificate in use at present. */
+  #isConnected = false;
+  /** Connections in a row that the hub refused. */
+  #refusals = 0;
+  /** The hub accepted the certificate in use in this run. */
+  #wasAccepted = false;
 
   constructor(options: IdentityManagerOptions) {
     this.#options = options;
@@ -104,14 +117,24 @@ class DeviceIdentityManager implements IdentityManager {
   }
 
   connected(): void {
+    this.#isConnected = true;
+    this.#refusals = 0;
+    this.#wasAccepted = true;
+    this.#events.put("connected");
     if (this.#next === undefined) return;
     if (this.#presented?.pem === this.#next.certificate.pem) this.#events.put("accepted");
     else this.#options.onCertificate(); // this connection was begun with the certificate before
   }
 
+  disconnected(): void {
+    this.#isConnected = false;
+  }
+
   refused(fault: Fault): void {
     if (fault.code === "key.tpm-unavailable") this.#isKeyInDoubt = true;
-    if (fault.code !== "tunnel.refused") return;
+    if (fault.code !== "tunnel.refused" && fault.code !== "tunnel.revoked") return;
+    const isCertain = this.#wasAccepted || fault.code === "tunnel.revoked";
+    this.#refusals = isCertain ? REFUSALS_MAX : this.#refusals + 1;
     const isNext = this.#next !== undefined && this.#presented?.pem === this.#next.certificate.pem;
     this.#events.put(isNext ? "rejected" : "refused");
   }
@@ -271,6 +294,7 @@ class DeviceIdentityManager implements IdentityManager {
     while ((!isLost || this.#upgrader?.isProving() === true) && !this.#isSwitched && !signal.aborted) {
       if (need.need === "connect-with-next")
         this.#connectWith({ certificate: need.certificate, key: this.#recordedKey(), of: "renewal" });
+      if (need.need === "time") this.#options.onTimeInDoubt();
       const event = await this.#events.next(this.#waitMs(renewal), signal);
       const of = this.#proves();
       if (of !== "upgrade") need = await this.#attempt(() => this.#apply(renewal, event));
@@ -279,18 +303,22 @@ class DeviceIdentityManager implements IdentityManager {
     }
     this.#renewal = undefined;
     if (signal.aborted || this.#isSwitched) return;
-    note({ event: "certificate.expired", result: "failed", detail: { serial: this.#current.serial } });
+    const { serial, notBeforeMs, notAfterMs } = this.#current;
+    const dates = { notBefore: new Date(notBeforeMs).toISOString(), notAfter: new Date(notAfterMs).toISOString() };
+    note({ event: "certificate.expired", result: "failed", detail: { serial, ...dates } });
     onCertificateLost();
   }
 
   #createRenewal(certificate: DeviceCertificate, key: DeviceKey, { identity }: IdentityAnswer): Renewal {
-    const { warden, enroller, enterpriseNumber, store, receipts, clock, random, authority, clockTrusted } = this.#options;
+    const { warden, enroller, enterpriseNumber, store, receipts, clock, random, authority, clockTrusted, clockSynced } =
+      this.#options;
     return createRenewal(certificate, {
       store,
       receipts,
       clock,
       random,
       clockTrusted,
+      clockSure: () => clockSynced() && !this.#isConnected,
       expected: { deviceId: identity.id, publicKey: key.publicKey, authority },
       renew: async (current) => {
         // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-24]
@@ -323,6 +351,8 @@ class DeviceIdentityManager implements IdentityManager {
   /** @param event undefined when it is time to check the certificate's dates. */
   async #apply(renewal: Renewal, event: CertificateEvent | undefined): Promise<RenewalNeed> {
     const next = this.#next;
+    if (next === undefined && event === "connected") return renewal.accepted();
+    if (next === undefined && event === "refused" && this.#refusals >= REFUSALS_MAX) return renewal.refused();
     if (next === undefined || !isVerdict(event)) return renewal.tick();
     this.#next = undefined;
     return event === "rejected" ? this.#rejected(renewal, next.certificate) : this.#accepted(renewal, next.certificate);
@@ -330,7 +360,7 @@ class DeviceIdentityManager implements IdentityManager {
 
   async #advanceUpgrade(event: CertificateEvent | undefined): Promise<void> {
     const mayAct = this.#proves() !== "renewal";
-    const upgradeEvent = event === "refused" ? "old-refused" : event;
+    const upgradeEvent = event === "refused" ? "old-refused" : event === "connected" ? undefined : event;
     for (const need of (await this.#upgrader?.advance(this.#recordedKey(), upgradeEvent, mayAct)) ?? []) this.#follow(need);
   }
 

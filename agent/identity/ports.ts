@@ -35,6 +35,8 @@ export interface IdentityManagerOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly clockTrusted: () => boolean;
+  /** True while the clock is as the hub has set it. */
+  readonly clockSynced: () => boolean;
   /** The key of the one identity: found, or made where no key was ever born. [ID-6] */
   readonly settleKey: (birth: BirthRecord | undefined) => Promise<SettledKey>;
   /** The keys that an order may put in the place of the present one. [ID-68] */
@@ -49,4 +51,6 @@ export interface IdentityManagerOptions {
   /** There is a certificate to connect with: the first one, or another than before. */
   readonly onCertificate: () => void;
   readonly onCertificateLost: () => void;
+  /** The certificate begins later than the clock says, which may be wrong. [TUN-72] */
+  readonly onTimeInDoubt: () => void;
 }

@@ -31,16 +31,18 @@ function prefixed(fault: FaultReport, what: string): FaultReport {
   return { code: fault.code, message: `${what}: ${fault.message}` };
 }
 
-function stateFaults({ warden, certificate, tunnel, enrolment }: DeviceStatusInputs): FaultReport[] {
-  const faults: FaultReport[] = [];
-  if (certificate?.state === "expired")
-    faults.push({ code: "x509.invalid", message: "the device certificate has expired; the device enrols again by itself" });
-  if (enrolment?.state === "denied")
-    faults.push({ code: "enrol.denied", message: "the hub denies this device: approve its id and key fingerprint there" });
+function stateFaults(inputs: DeviceStatusInputs): FaultReport[] {
+  const { warden, tunnel } = inputs;
+  const faults = [...certificateFaults(inputs), ...enrolmentFaults(inputs)];
+  // [TUN-74] why there is no connection
+  if (tunnel.lastFault !== undefined && tunnel.state !== "connected") faults.push(tunnel.lastFault);
   if ("value" in warden) {
     const { clock, audit } = warden.value;
     if (clock.state === "unset")
-      faults.push({ code: "time.out-of-range", message: "the clock is not set; it is set from the hub at the first contact" });
+      faults.push({
+        code: "time.out-of-range",
+        message: "the clock is not set; it is set from the hub's signed time once the hub answers",
+      });
     if (audit.dropped > 0)
       faults.push({
         code: "audit.full",
@@ -53,4 +55,24 @@ function stateFaults({ warden, certificate, tunnel, enrolment }: DeviceStatusInp
       message: `${tunnel.spool.dropped} messages to the hub were dropped for lack of space or because of their age`,
     });
   return faults;
+}
+
+/** The clock may be the one that is wrong, so both are named. [TUN-72] */
+function certificateFaults({ warden, certificate, nowMs }: DeviceStatusInputs): FaultReport[] {
+  if (certificate === undefined) return [];
+  const isClockSet = "value" in warden && warden.value.clock.state !== "unset";
+  const early =
+    "the device certificate begins later than this clock says; the device asks the hub for the time and for another certificate";
+  if (isClockSet && nowMs < certificate.notBeforeMs) return [{ code: "x509.invalid", message: early }];
+  if (certificate.state !== "expired") return [];
+  const why = nowMs >= certificate.notAfterMs ? "has expired" : "is not accepted by the hub any more";
+  return [{ code: "x509.invalid", message: `the device certificate ${why}; the device enrols again by itself` }];
+}
+
+function enrolmentFaults({ enrolment }: DeviceStatusInputs): FaultReport[] {
+  if (enrolment?.state !== "denied") return [];
+  if (enrolment.lastFault?.code !== "enrol.revoked")
+    return [{ code: "enrol.denied", message: "the hub denies this device: approve its id and key fingerprint there" }];
+  const message = "the hub has revoked this device's key, and lets it in no more; only an operator there can say why";
+  return [{ code: "enrol.revoked", message }];
 }

@@ -19,8 +19,12 @@ export const SYNCED_ASK_INTERVAL_MS_MIN = 600_000;
 /** A smaller step changes nothing for the dates of a certificate. */
 const MOVED_MS_MIN = 60_000;
 
-/** `in-doubt`: a certificate of the hub was refused for its dates, so the clock may be wrong. */
-export type CertificateDates = "in-doubt" | "trusted";
+/**
+ * `in-doubt`: a certificate of the hub was refused for its dates, so the clock may be wrong.
+ * `refused`: the broker refused this device's certificate, which a wrong clock may have brought
+ * about: the hub is asked again although the clock was set from it. [TUN-71]
+ */
+export type CertificateDates = "in-doubt" | "refused" | "trusted";
 
 export interface TimeAnswer {
   readonly clock: ClockState;
@@ -68,7 +72,8 @@ export function createTimeSync({ warden, hub, deviceId, clock, signal }: TimeSyn
     async sync(dates) {
       const { clock: before } = await warden.call("status.read", {});
       if (before.state === "synced" && dates === "trusted") return { clock: before, moved: false };
-      const intervalMs = before.state === "synced" ? SYNCED_ASK_INTERVAL_MS_MIN : ASK_INTERVAL_MS_MIN;
+      const isRare = before.state === "synced" && dates === "in-doubt";
+      const intervalMs = isRare ? SYNCED_ASK_INTERVAL_MS_MIN : ASK_INTERVAL_MS_MIN;
       if (clock.monotonicMs() - askedAtMs < intervalMs) return undefined;
       if (before.state === "unset" || dates === "in-doubt") return ask("waived", before);
       try {

@@ -3,9 +3,9 @@
 import { asFault, type Fault } from "../../hal/fault.ts";
 import type { Clock } from "../../hal/ports.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
-import type { WardenClient } from "../../warden/client/index.ts";
 import type { ClockState } from "../../warden/time/format.ts";
 import { faultDetail } from "../fault-detail.ts";
+import { ClockSteps, STEP_CHECK_MS, STEPS_AT_ONCE_MAX } from "./steps.ts";
 import type { CertificateDates, TimeSync } from "./sync.ts";
 
 /** Wait after an attempt that failed, doubled from the first bound to the second. */
@@ -13,6 +13,10 @@ export const RETRY_MS_MIN = 5_000;
 export const RETRY_MS_MAX = 300_000;
 
 export interface TimeWatch {
+  /**
+   * Notices steps of the clock, and has each mended. Resolves when the agent stops. [TUN-70]
+   */
+  start(): Promise<void>;
   /**
    * Has the clock set now, and tries again later if that fails. Never rejects: a hub without time
    * is no reason to stop.
@@ -23,16 +27,24 @@ export interface TimeWatch {
   observe(clock: ClockState): void;
   /** As the warden told it last. */
   clock(): ClockState | undefined;
-  /** False while the clock is `unset` or its state is not known yet. */
+  /**
+   * False while the clock is `unset`, its state is not known yet, or it was stepped since the
+   * warden told its state.
+   */
   isClockTrusted(): boolean;
+  /** True while the clock is as the hub has set it. Only such a clock ends anything. [TUN-73] */
+  isClockSynced(): boolean;
   /** Why the last attempt failed, until one succeeds. */
   fault(): Fault | undefined;
+  /** Another program has set the clock, and it was not put right since, or that happens often. */
+  stepped(): Fault | undefined;
 }
 
 export interface TimeWatchOptions {
-  readonly warden: Pick<WardenClient, "call">;
+  /** The state of the clock, as the warden tells it now. */
+  readonly readClock: () => Promise<ClockState>;
   readonly source: TimeSync;
-  readonly clock: Pick<Clock, "sleep">;
+  readonly clock: Pick<Clock, "nowMs" | "monotonicMs" | "sleep">;
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
   /** For the audit trail; never throws. */
@@ -50,17 +62,40 @@ class HubTimeWatch implements TimeWatch {
   #fault: Fault | undefined;
   #isRetrying = false;
   #retryMs = RETRY_MS_MIN;
+  readonly #steps: ClockSteps;
+  /** The clock was stepped since the warden told its state. */
+  #isStale = false;
+  /** The broker refused the certificate, and the hub was asked too short a time ago. [TUN-71] */
+  #isDoubtOpen = false;
+  /** Another program has stepped the clock, and the hub has not set it since. */
+  #isStepOpen = false;
 
   constructor(options: TimeWatchOptions) {
     this.#options = options;
+    this.#steps = new ClockSteps(options.clock);
+  }
+
+  async start(): Promise<void> {
+    const { clock, signal } = this.#options;
+    while (!signal.aborted) {
+      await clock.sleep(STEP_CHECK_MS, signal);
+      this.#look();
+      const isDue = this.#isStepOpen && !this.#isRetrying && this.#steps.waitMs() === 0;
+      if (signal.aborted) return;
+      if (this.#isStale || isDue) await this.sync("trusted");
+      else if (this.#isDoubtOpen) await this.sync("refused");
+    }
   }
 
   async sync(dates: CertificateDates): Promise<boolean> {
-    const { warden, source } = this.#options;
+    const { readClock, source } = this.#options;
     let moved = false;
     try {
-      this.#clock = (await warden.call("status.read", {})).clock;
+      this.observe(await readClock());
+      // [TUN-70] a program that steps the clock over and over is answered at a pace
+      if (dates === "trusted" && this.#isStepOpen && this.#steps.waitMs() > 0) return false;
       const answer = await source.sync(dates);
+      if (dates === "refused") this.#isDoubtOpen = answer === undefined;
       // Undefined: the hub was asked a short time ago, and the result of that attempt stands.
       if (answer !== undefined) this.#succeeded(answer.clock);
       moved = answer?.moved ?? false;
@@ -72,7 +107,11 @@ class HubTimeWatch implements TimeWatch {
   }
 
   observe(clock: ClockState): void {
+    const before = this.#clock?.state;
     this.#clock = clock;
+    this.#isStale = false;
+    if (clock.state === "synced") this.#isStepOpen = false;
+    else if (before === "synced") this.#wasStepped(clock);
   }
 
   clock(): ClockState | undefined {
@@ -80,15 +119,40 @@ class HubTimeWatch implements TimeWatch {
   }
 
   isClockTrusted(): boolean {
-    return (this.#clock?.state ?? "unset") !== "unset";
+    this.#look();
+    return !this.#isStale && (this.#clock?.state ?? "unset") !== "unset";
+  }
+
+  isClockSynced(): boolean {
+    return this.isClockTrusted() && this.#clock?.state === "synced";
   }
 
   fault(): Fault | undefined {
     return this.#fault;
   }
 
+  stepped(): Fault | undefined {
+    return this.#steps.trouble(this.#isStepOpen);
+  }
+
+  /** The warden may have set the clock itself: only its state tells whether somebody else did. */
+  #look(): void {
+    if (this.#steps.look()) this.#isStale = true;
+  }
+
+  #wasStepped({ state, nowMs }: ClockState): void {
+    const { log, note } = this.#options;
+    this.#isStepOpen = true;
+    const times = this.#steps.count();
+    if (times > STEPS_AT_ONCE_MAX) return;
+    const to = new Date(nowMs).toISOString();
+    log(`time: clock.stepped: another program has set the clock to ${to}`);
+    note({ event: "clock.stepped", result: "failed", detail: { to, state } });
+  }
+
   #succeeded(clock: ClockState): void {
-    this.#clock = clock;
+    this.#steps.look(); // the warden's own setting is known, and needs no other question
+    this.observe(clock);
     this.#fault = undefined;
     this.#retryMs = RETRY_MS_MIN;
     if (clock.state === "synced") this.#options.onSynced();

@@ -67,6 +67,12 @@ interface Flight {
  */
 const VERSION_REFUSED: ReadonlySet<number> = new Set([1, 132]);
 
+/**
+ * CONNACK "server unavailable" (MQTT 3.1.1 section 3.2.2.3; 5.0 section 3.2.2.2, with "server
+ * busy"): about the server, and not about this device.
+ */
+const UNAVAILABLE: ReadonlySet<number> = new Set([3, 136, 137]);
+
 /** MQTT 5.0 section 3.14.2.1: the client id is in use by another connection. */
 const SESSION_TAKEN_OVER = 142;
 
@@ -261,5 +267,6 @@ class MqttConnection implements BrokerConnection {
 
 function connackFault(clientId: string, code: number, error: unknown): Fault {
   const reason = error instanceof Error ? error.message : "";
-  return new Fault("tunnel.refused", `connect as "${clientId}": the hub says ${code} (${reason})`, { cause: error });
+  const is = UNAVAILABLE.has(code) ? "tunnel.unreachable" : "tunnel.refused";
+  return new Fault(is, `connect as "${clientId}": the hub says ${code} (${reason})`, { cause: error });
 }

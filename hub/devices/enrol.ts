@@ -114,7 +114,7 @@ export async function issue(
   const { id, fingerprint } = asked;
   const refusal = await checkUnchanged(context, asked, known, address);
   if (refusal !== undefined) return { kind: "refused", fault: refusal };
-  const newest = await certificates.newest(id, fingerprint);
+  const newest = await certificates.newest(id, fingerprint, nowMs);
   if (newest !== undefined && newest.serial !== shownSerial) {
     const lifeMs = newest.notAfterMs - newest.issuedAtMs;
     if (newest.notAfterMs - nowMs > lifeMs * REUSE_LEFT_RATIO) return { kind: "issued", certificate: newest };
@@ -129,7 +129,7 @@ export async function issue(
   const detail = { serial: certificate.serial, renewal: shownSerial !== undefined };
   await context.store.commit(
     devices.approvedStill(id, fingerprint),
-    certificates.newestIs(id, fingerprint, newest?.serial),
+    certificates.newestIs(id, fingerprint, newest?.serial, nowMs),
     certificates.dropEnded(nowMs - CERTIFICATES_RETENTION_MS),
     certificates.add(id, fingerprint, certificate),
     journal.noted([{ event: "certificate.issued", deviceId: id, detail, atMs: nowMs }]),

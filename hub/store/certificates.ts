@@ -16,10 +16,13 @@ export interface IssuedCertificate {
 export interface Certificates {
   add(deviceId: DeviceId, fingerprint: Fingerprint, certificate: Omit<IssuedCertificate, "revokedAtMs">): Change;
   find(serial: string): Promise<IssuedCertificate | undefined>;
-  /** The latest one for this pair that is not revoked. */
-  newest(deviceId: DeviceId, fingerprint: Fingerprint): Promise<IssuedCertificate | undefined>;
+  /**
+   * The one for this pair that was issued last, is not revoked, and has begun at `atMs`: one that
+   * begins later was issued by a clock that was ahead. [TUN-72]
+   */
+  newest(deviceId: DeviceId, fingerprint: Fingerprint, atMs: number): Promise<IssuedCertificate | undefined>;
   /** A guard: `serial` is still that of the newest one, or there is none. */
-  newestIs(deviceId: DeviceId, fingerprint: Fingerprint, serial: string | undefined): Change;
+  newestIs(deviceId: DeviceId, fingerprint: Fingerprint, serial: string | undefined, atMs: number): Change;
   /** How many certificates of this id are valid at `atMs`. */
   valid(deviceId: DeviceId, atMs: number): Promise<number>;
   /** Serials of the revoked ones that have not ended yet. */
@@ -35,11 +38,13 @@ export interface Certificates {
 
 const ADD = `INSERT INTO certificates (serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der)
   VALUES (:serial, :deviceId, :fingerprint, :notBefore, :notAfter, :issuedAt, :der)`;
-const NEWEST = `SELECT * FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL
-  ORDER BY issuedAt DESC, rowid DESC LIMIT 1`;
-const NEWEST_IS = `SELECT 1 WHERE (SELECT serial FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL
-  ORDER BY issuedAt DESC, rowid DESC LIMIT 1) IS ?`;
-const VALID = "SELECT count(*) AS n FROM certificates WHERE deviceId = ? AND notAfter > ? AND revokedAt IS NULL";
+/** In the order of issue: a clock that was set back gave later ones earlier dates. */
+const OF_PAIR = `FROM certificates WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL AND notBefore <= ?
+  ORDER BY rowid DESC LIMIT 1`;
+const NEWEST = `SELECT * ${OF_PAIR}`;
+const NEWEST_IS = `SELECT 1 WHERE (SELECT serial ${OF_PAIR}) IS ?`;
+const VALID = `SELECT count(*) AS n FROM certificates
+  WHERE deviceId = ? AND notBefore <= ? AND notAfter > ? AND revokedAt IS NULL`;
 const REVOKED = "SELECT serial FROM certificates WHERE notAfter > ? AND revokedAt IS NOT NULL";
 const REVOKE_ALL = "UPDATE certificates SET revokedAt = ? WHERE deviceId = ? AND fingerprint = ? AND revokedAt IS NULL";
 const LAST_END = "SELECT max(notAfter) AS ms FROM certificates WHERE deviceId = ? AND fingerprint = ?";
@@ -49,10 +54,10 @@ export function createCertificates(engine: Engine): Certificates {
     add: (deviceId, fingerprint, { serial, notBeforeMs: notBefore, notAfterMs: notAfter, issuedAtMs: issuedAt, der }) =>
       change(ADD, { serial, deviceId, fingerprint, notBefore, notAfter, issuedAt, der }),
     find: async (serial) => first(await engine.read("SELECT * FROM certificates WHERE serial = ?", [serial])),
-    newest: async (deviceId, fingerprint) => first(await engine.read(NEWEST, [deviceId, fingerprint])),
-    newestIs: (deviceId, fingerprint, serial) => guard(NEWEST_IS, [deviceId, fingerprint, serial ?? null]),
+    newest: async (deviceId, fingerprint, atMs) => first(await engine.read(NEWEST, [deviceId, fingerprint, atMs])),
+    newestIs: (deviceId, fingerprint, serial, atMs) => guard(NEWEST_IS, [deviceId, fingerprint, atMs, serial ?? null]),
     valid: async (deviceId, atMs) => {
-      const [row = {}] = await engine.read(VALID, [deviceId, atMs]);
+      const [row = {}] = await engine.read(VALID, [deviceId, atMs, atMs]);
       return integer(row, "n");
     },
     revoked: async (atMs) => (await engine.read(REVOKED, [atMs])).map((row) => text(row, "serial")),

@@ -3,6 +3,7 @@
 // certificates on disk say where to begin, so no record can disagree with them. [ID-9]
 import type { FaultCode } from "../../hal/fault.ts";
 import {
+  CLOCK_SKEW_MS,
   RENEW_AT_LIFETIME_RATIO,
   RENEW_GAP_RATIO,
   RENEW_SPREAD_RATIO,
@@ -32,8 +33,10 @@ export type State =
       readonly retryAtMs: number;
       readonly waitMs: number;
       readonly attempt: number;
+      readonly refused?: true;
     }
-  | { readonly at: "renewing"; readonly current: Validity; readonly attempt: number }
+  /** `refused`: only because the hub refused `current`; see the event `refused-by-hub`. */
+  | { readonly at: "renewing"; readonly current: Validity; readonly attempt: number; readonly refused?: true }
   | { readonly at: "proving"; readonly current: Validity; readonly next: Validity }
   /**
    * The certificate is useless by our clock or by the hub's. Enrolment runs again with the same
@@ -43,8 +46,15 @@ export type State =
 
 /** `nowMs` is in Unix milliseconds, `jitter` is random in [0, 1). */
 export type Event =
-  /** From time to time, and only while the wall clock can be trusted. */
-  | { readonly kind: "tick"; readonly nowMs: number }
+  /**
+   * From time to time, and only while the wall clock can be trusted.
+   * `isSure`: the hub has set this clock, and is not connected by this certificate.
+   */
+  | { readonly kind: "tick"; readonly nowMs: number; readonly isSure?: boolean }
+  /** The hub refused connections with `current` again and again. [TUN-71] */
+  | { readonly kind: "refused-by-hub"; readonly nowMs: number }
+  /** The hub accepted a connection with `current`. */
+  | { readonly kind: "accepted-by-hub"; readonly jitter: number }
   /** The certificate was checked and stored as `next`. */
   | { readonly kind: "issued"; readonly next: Validity }
   | { readonly kind: "later"; readonly nowMs: number; readonly retryAfterMs: number; readonly jitter: number }
@@ -58,6 +68,8 @@ export type Effect =
   /** It was not known when the current certificate was received; from now on it is `atMs`. */
   | { readonly do: "record-receipt"; readonly atMs: number }
   | { readonly do: "request-renewal" }
+  /** The certificate begins later than this clock says, which may be wrong. [TUN-72] */
+  | { readonly do: "ask-time" }
   // a certificate counts only once the hub has accepted it [ID-9]
   | { readonly do: "connect-with-next" }
   | { readonly do: "swap-durably" }
@@ -85,7 +97,18 @@ export function start(current: Validity, next: Validity | undefined, jitter: num
 export function next(state: State, event: Event): Step {
   switch (event.kind) {
     case "tick":
-      return onTick(state, event.nowMs);
+      return onTick(state, event);
+    case "refused-by-hub":
+      if (state.at !== "fresh" && state.at !== "due") return same(state);
+      if (isEarly(state.current, event.nowMs)) return lost();
+      return {
+        state: { at: "renewing", current: state.current, attempt: 1, refused: true },
+        effects: [{ do: "request-renewal" }],
+      };
+    case "accepted-by-hub":
+      return state.at === "due" && state.refused === true
+        ? { state: fresh(state.current, event.jitter), effects: [] }
+        : same(state);
     case "issued":
       if (state.at !== "renewing") return same(state);
       return {
@@ -95,30 +118,32 @@ export function next(state: State, event: Event): Step {
     case "later":
       if (state.at !== "renewing") return same(state);
       // spread a little: otherwise all devices that got "in an hour" would come in the same second
-      return due(state.current, event.nowMs, event.retryAfterMs * (1 + event.jitter / 10), state.attempt);
+      return due(state, event.nowMs, event.retryAfterMs * (1 + event.jitter / 10), state.attempt);
     case "failed":
       if (state.at !== "renewing") return same(state);
       // The hub's clock may say "expired" before ours does. The approval of id and fingerprint
       // stands, so enrolling again by key alone costs nothing. [ID-23]
-      if (event.code === "enrol.unauthorized") return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
-      return due(state.current, event.nowMs, failedMs(state.current, event.code, event.jitter), state.attempt);
+      if (event.code === "enrol.unauthorized" || event.code === "enrol.revoked") return lost();
+      return due(state, event.nowMs, failedMs(state.current, event.code, event.jitter), state.attempt);
     case "proven":
       if (state.at !== "proving") return same(state);
       return { state: fresh(state.next, event.jitter), effects: [{ do: "swap-durably" }] };
     case "rejected-by-hub": {
       if (state.at !== "proving") return same(state);
       const waitMs = Math.max(retryMs(state.current, event.jitter), gapMs(state.current));
-      const { state: after } = due(state.current, event.nowMs, waitMs, 1);
+      const { state: after } = due({ current: state.current }, event.nowMs, waitMs, 1);
       return { state: after, effects: [{ do: "discard-next" }] };
     }
   }
 }
 
-function onTick(state: State, nowMs: number): Step {
+function onTick(state: State, { nowMs, isSure }: Extract<Event, { kind: "tick" }>): Step {
   if (state.at === "expired") return same(state);
   // While a next certificate is being proven, its end counts and not that of the one it replaces.
   const { notAfterMs } = state.at === "proving" ? state.next : state.current;
-  if (nowMs >= notAfterMs) return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
+  if (nowMs >= notAfterMs) return lost();
+  if ((state.at === "fresh" || state.at === "due") && isEarly(state.current, nowMs))
+    return isSure === true ? lost() : { state, effects: [{ do: "ask-time" }] };
   if (state.at === "fresh") {
     const { current, jitter } = state;
     const { receivedMs, notAfterMs: endMs } = current;
@@ -135,12 +160,28 @@ function onTick(state: State, nowMs: number): Step {
   return same(state);
 }
 
+/** Enrolment by id and key alone: their approval stands. [ID-23] */
+function lost(): Step {
+  return { state: { at: "expired" }, effects: [{ do: "enrol-again" }] };
+}
+
+/** [TUN-72] It was issued by a clock that was ahead, or this clock was set back. */
+function isEarly({ notBeforeMs }: Validity, nowMs: number): boolean {
+  return nowMs + CLOCK_SKEW_MS < notBeforeMs;
+}
+
 function renew(current: Validity, attempt: number): Step {
   return { state: { at: "renewing", current, attempt }, effects: [{ do: "request-renewal" }] };
 }
 
-function due(current: Validity, nowMs: number, waitMs: number, attempt: number): Step {
-  return { state: { at: "due", current, retryAtMs: nowMs + waitMs, waitMs, attempt }, effects: [] };
+function due(
+  { current, refused }: { readonly current: Validity; readonly refused?: true },
+  nowMs: number,
+  waitMs: number,
+  attempt: number,
+): Step {
+  const because = refused === undefined ? {} : { refused };
+  return { state: { at: "due", current, retryAtMs: nowMs + waitMs, waitMs, attempt, ...because }, effects: [] };
 }
 
 /**

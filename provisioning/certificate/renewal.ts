@@ -5,6 +5,7 @@ import type { EnrolAnswer } from "../enrollers/index.ts";
 import type { ClientCredential } from "../tls/index.ts";
 import { checkIssued, checkStored, type DeviceCertificate, type ExpectedCertificate } from "./check.ts";
 import { type Effect, type Event, next, start, type State, type Validity } from "./machine.ts";
+import { RENEW_GAP_RATIO } from "./limits.ts";
 import type { CertificateReceipts } from "./receipts.ts";
 import type { CertificateStore } from "./store.ts";
 
@@ -18,6 +19,8 @@ export interface RenewalPorts {
   readonly expected: Omit<ExpectedCertificate, "nowMs">;
   /** True when decisions may depend on the wall clock now. */
   readonly clockTrusted: () => boolean;
+  /** True when the hub has set the clock, and does not accept the certificate at present. */
+  readonly clockSure: () => boolean;
   /** Makes one attempt at /simplereenroll with a fresh request. */
   readonly renew: (current: ClientCredential) => Promise<EnrolAnswer>;
   readonly tlsKey: () => string;
@@ -28,6 +31,8 @@ export type RenewalNeed =
   | { readonly need: "nothing" }
   /** Connect with this certificate, and report the outcome with `proven` or `rejected`. */
   | { readonly need: "connect-with-next"; readonly certificate: DeviceCertificate }
+  /** The certificate begins later than the clock says: ask the hub for the time. [TUN-72] */
+  | { readonly need: "time" }
   /** The certificate is lost: run enrolment with the same key, and with `again`. */
   | { readonly need: "enrol-again" };
 
@@ -47,6 +52,13 @@ export interface Renewal {
   tick(): Promise<RenewalNeed>;
   proven(): Promise<RenewalNeed>;
   rejected(): Promise<RenewalNeed>;
+  /**
+   * The hub has refused the certificate in use several times: asks for another, which also tells
+   * why. Does nothing when that was done within a tenth of its life. [TUN-71]
+   */
+  refused(): Promise<RenewalNeed>;
+  /** The hub has accepted a connection with the certificate in use. */
+  accepted(): Promise<RenewalNeed>;
   /** The fault of the last attempt, until one succeeds. */
   lastFault(): Fault | undefined;
 }
@@ -66,6 +78,8 @@ class CertificateRenewal implements Renewal {
   /** Issued, and refused by the disk: stored at the next attempt instead of asking for another. */
   #unstored: DeviceCertificate | undefined;
   #lastFault: Fault | undefined;
+  /** When a refusal last made the device ask, by the monotonic clock. */
+  #refusedAtMs: number | undefined;
 
   constructor(current: DeviceCertificate, ports: RenewalPorts) {
     this.#ports = ports;
@@ -104,8 +118,22 @@ class CertificateRenewal implements Renewal {
   }
 
   async tick(): Promise<RenewalNeed> {
+    const { clock, clockTrusted, clockSure } = this.#ports;
+    return clockTrusted() ? this.#apply({ kind: "tick", nowMs: clock.nowMs(), isSure: clockSure() }) : NOTHING;
+  }
+
+  async refused(): Promise<RenewalNeed> {
     const { clock, clockTrusted } = this.#ports;
-    return clockTrusted() ? this.#apply({ kind: "tick", nowMs: clock.nowMs() }) : NOTHING;
+    if (!clockTrusted()) return NOTHING;
+    const { notBeforeMs, notAfterMs } = this.#current;
+    const lastMs = this.#refusedAtMs ?? Number.NEGATIVE_INFINITY;
+    if (clock.monotonicMs() - lastMs < (notAfterMs - notBeforeMs) * RENEW_GAP_RATIO) return this.tick();
+    this.#refusedAtMs = clock.monotonicMs();
+    return this.#apply({ kind: "refused-by-hub", nowMs: clock.nowMs() });
+  }
+
+  async accepted(): Promise<RenewalNeed> {
+    return this.#apply({ kind: "accepted-by-hub", jitter: this.#ports.random() });
   }
 
   proven(): Promise<RenewalNeed> {
@@ -137,6 +165,8 @@ class CertificateRenewal implements Renewal {
         return NOTHING;
       case "request-renewal":
         return this.#apply(await this.#attempt());
+      case "ask-time":
+        return { need: "time" };
       case "connect-with-next":
         return this.#next === undefined ? NOTHING : { need: "connect-with-next", certificate: this.#next };
       case "swap-durably":

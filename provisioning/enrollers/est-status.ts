@@ -7,8 +7,8 @@ import type { HttpsResponse } from "./exchange.ts";
 import { QUOTED_BYTES_MAX, RETRY_AFTER_MS_DEFAULT, RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN } from "./limits.ts";
 
 /**
- * @throws Fault `enrol.bad-response`, `enrol.unauthorized`, `enrol.denied`, `enrol.refused`,
- *   `enrol.server-error`.
+ * @throws Fault `enrol.bad-response`, `enrol.unauthorized`, `enrol.denied`, `enrol.revoked`,
+ *   `enrol.refused`, `enrol.server-error`.
  */
 export function readEnrolAnswer(answer: HttpsResponse): EnrolAnswer {
   const { status, headers } = answer;
@@ -33,12 +33,15 @@ function pendingCode(body: Uint8Array): "enrol.id-taken" | "enrol.pending" {
 export function refusal(answer: HttpsResponse, what: string): Fault {
   const reason = firstLine(answer.body);
   const quotation = reason === "" ? "" : `, saying ${quoted(reason, QUOTED_BYTES_MAX)}`;
-  return new Fault(codeOf(answer.status), `${what}: the authority answered ${answer.status}${quotation}`);
+  return new Fault(codeOf(answer.status, reason), `${what}: the authority answered ${answer.status}${quotation}`);
 }
 
-function codeOf(status: number): FaultCode {
+/** [TUN-74] Our hub's answer begins with this code. EST itself has no status for it. */
+const REVOKED = /^hub\.device-revoked: /u;
+
+function codeOf(status: number, reason: string): FaultCode {
   if (status === 401) return "enrol.unauthorized";
-  if (status === 403) return "enrol.denied";
+  if (status === 403) return REVOKED.test(reason) ? "enrol.revoked" : "enrol.denied";
   if (status >= 400 && status < 500) return "enrol.refused";
   return status >= 500 && status < 600 ? "enrol.server-error" : "enrol.bad-response";
 }

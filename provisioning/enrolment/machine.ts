@@ -92,7 +92,8 @@ function unchanged(state: State): Step {
  * between 1 s and a bound that doubles from 2 s to 300 s.
  */
 function retryMs(code: FaultCode, failures: number, jitter: number): number {
-  if (code === "enrol.unauthorized" || code === "enrol.denied") return DENIED_RETRY_MS * (0.5 + jitter / 2);
+  if (code === "enrol.unauthorized" || code === "enrol.denied" || code === "enrol.revoked")
+    return DENIED_RETRY_MS * (0.5 + jitter / 2);
   const bound = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(failures, 16), BACKOFF_MS_MAX);
   return BACKOFF_MS_MIN + (bound - BACKOFF_MS_MIN) * jitter;
 }

@@ -5,6 +5,16 @@ import type { FaultCode } from "../../hal/fault.ts";
 import type { Fingerprint, Protection } from "../../hal/format/identity.ts";
 import { PROVE_MS, REFUSALS_MAX, REST_MS, RETRY_FIRST_MS, RETRY_MS_MAX, SLOW_RETRY_MS } from "./limits.ts";
 
+/** What only a person at the hub can change. */
+const SLOW: ReadonlySet<FaultCode> = new Set([
+  "enrol.unauthorized",
+  "enrol.denied",
+  "enrol.revoked",
+  "enrol.refused",
+  "enrol.mismatch",
+  "x509.invalid",
+]);
+
 /** What an order has granted. */
 export interface Granted {
   /** The nonce of the order, which names it. */
@@ -166,8 +176,10 @@ function onFailure(state: Active, code: FaultCode, jitter: number): Step {
     case "requesting": {
       // The authority no longer takes the certificate of the old key. It may know the new one.
       const way = code === "enrol.unauthorized" && state.way === "renew" ? "enrol" : "renew";
-      const isSlow = ["enrol.unauthorized", "enrol.denied", "enrol.refused", "enrol.mismatch", "x509.invalid"].includes(code);
-      return wait({ ...failed, way }, isSlow || code.startsWith("key.") ? slowMs(jitter) : retryMs(state.failures, jitter));
+      return wait(
+        { ...failed, way },
+        SLOW.has(code) || code.startsWith("key.") ? slowMs(jitter) : retryMs(state.failures, jitter),
+      );
     }
     case "proving":
       return turn(failed, true); // the new key cannot be used now, and the old one can

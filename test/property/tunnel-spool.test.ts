@@ -46,8 +46,9 @@ function open(files: FakeAppendFiles): Promise<Spool> {
   return openSpool({
     files,
     limits: { bytesMax: 100_000_000, ageMsMax: 1 },
-    clock: { nowMs: () => 0 },
-    clockIsSane: () => true,
+    clock: { nowMs: () => 0, monotonicMs: () => 0 },
+    bootId: "one",
+    clockIsSynced: () => true,
     onDrop: (drop) => {
       throw new RangeError(`dropped ${JSON.stringify(drop)}`);
     },

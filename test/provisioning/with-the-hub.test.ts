@@ -83,6 +83,7 @@ test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approva
     random: () => 0,
     expected,
     clockTrusted: () => true,
+    clockSure: () => true,
     renew: async (current) => enroller.renew(await signRequest(IDENTITY, key, request), current),
     tlsKey: () => key.tlsKey(),
   });

@@ -36,6 +36,7 @@ export function isPlausible(unixMs: number, bounds: ClockBounds): boolean {
 /**
  * How far the clock can be trusted. A clock that was set and has left its bounds since counts as
  * unset.
+ * @param synced the clock is where the hub has put it in this boot.
  */
 export function clockState(nowMs: number, bounds: ClockBounds, synced: boolean): ClockState {
   const state = !isPlausible(nowMs, bounds) ? "unset" : synced ? "synced" : "unverified";

@@ -7,20 +7,25 @@ import { readRecord, writeRecord } from "../../hal/record.ts";
 import type { HubTimeResponse } from "../../ota/format/time.ts";
 import * as v from "valibot";
 import type { Verifier } from "../audit/format/index.ts";
-import type { ClockState } from "./format.ts";
+import { CLOCK_STEP_MS_MIN, type ClockState } from "./format.ts";
 import { type ClockBounds, clockState } from "./bounds.ts";
 import { createTimeNonces } from "./nonces.ts";
 import { verifiedTime } from "./verify.ts";
 
 /**
- * Names the boot in which the clock was set. The time itself is not stored, because it would be old
- * when read. [ID-22]
+ * Names the boot in which the clock was set, and how far the clock was from the monotonic one then.
+ * The time itself is not stored, because it would be old when read. [ID-22] [TUN-70]
  */
 const SYNC_FILE = "clock.json";
-const syncSchema = v.strictObject({ v: v.literal(1), bootId: v.pipe(v.string(), v.maxLength(36)) });
+const syncSchema = v.strictObject({
+  v: v.picklist([1, 2]),
+  bootId: v.pipe(v.string(), v.maxLength(36)),
+  /** Wall clock less monotonic clock, milliseconds. Absent in format 1. */
+  offsetMs: v.optional(v.pipe(v.number(), v.safeInteger())),
+});
 const SYNC_RECORD: RecordFormat<v.InferOutput<typeof syncSchema>> = {
   what: "the clock record",
-  version: 1,
+  version: 2,
   readable: 1,
   bytesMax: 256,
   schema: syncSchema,
@@ -89,13 +94,17 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
   const { clock, deviceId, timeKey, bootId, state } = options;
   let { bounds } = options;
   const nonces = createTimeNonces();
-  let synced = (await rememberedBoot(state)) === bootId;
+  const offsetMs = (): number => Math.round(clock.nowMs() - clock.monotonicMs());
+  /** [TUN-70] Where the hub has put the clock in this boot; undefined while it has not. */
+  let syncedMs = await rememberedOffset(state, bootId);
+  const current = (): ClockState =>
+    clockState(clock.nowMs(), bounds, syncedMs !== undefined && Math.abs(offsetMs() - syncedMs) <= CLOCK_STEP_MS_MIN);
   let takenAtMs = Number.NEGATIVE_INFINITY;
   /** Undefined until the first setting. */
   let unrecordedMs: number | undefined;
   return {
-    state: () => clockState(clock.nowMs(), bounds, synced),
-    isSynced: () => clockState(clock.nowMs(), bounds, synced).state === "synced",
+    state: current,
+    isSynced: () => current().state === "synced",
     raiseFloor: (unixMs) => {
       if (unixMs > bounds.floorMs && unixMs <= bounds.ceilingMs) bounds = { ...bounds, floorMs: unixMs };
     },
@@ -110,16 +119,16 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
           "hub time refused: its nonce was not issued here, was used, or is older than 60 s; ask for a new one",
         );
       const unixMs = verifiedTime(response, deviceId, timeKey, bounds);
-      const before = clockState(clock.nowMs(), bounds, synced).state;
+      const before = current().state;
       const stepMs = unixMs - clock.nowMs();
       // before anything is awaited: of two answers at once, one is taken
       takenAtMs = clock.monotonicMs();
       await clock.set(unixMs);
-      synced = true;
+      syncedMs = offsetMs();
       const movedMs = (unrecordedMs ?? 0) + stepMs;
       const noteworthy = unrecordedMs === undefined || before !== "synced" || Math.abs(movedMs) >= STEP_RECORDED_MS_MIN;
       unrecordedMs = noteworthy ? 0 : movedMs;
-      return { stepMs: Math.round(stepMs), noteworthy, forgetful: await remember(state, bootId) };
+      return { stepMs: Math.round(stepMs), noteworthy, forgetful: await remember(state, bootId, syncedMs) };
     },
   };
 }
@@ -128,9 +137,9 @@ export async function openTrustedClock(options: TrustedClockOptions): Promise<Tr
  * @returns the fault instead of throwing it: the clock is set by now, and a full disk does not
  *   unset it.
  */
-async function remember(state: DurableFiles | undefined, bootId: string): Promise<Fault | undefined> {
+async function remember(state: DurableFiles | undefined, bootId: string, offsetMs: number): Promise<Fault | undefined> {
   try {
-    if (state !== undefined) await writeRecord(state, SYNC_FILE, SYNC_RECORD, { v: 1, bootId });
+    if (state !== undefined) await writeRecord(state, SYNC_FILE, SYNC_RECORD, { v: 2, bootId, offsetMs });
     return undefined;
   } catch (error) {
     if (error instanceof Fault) return error;
@@ -138,10 +147,12 @@ async function remember(state: DurableFiles | undefined, bootId: string): Promis
   }
 }
 
-async function rememberedBoot(state: DurableFiles | undefined): Promise<string | undefined> {
+/** A record without it is of a program that did not know [TUN-70]: the hub is asked again. */
+async function rememberedOffset(state: DurableFiles | undefined, bootId: string): Promise<number | undefined> {
   if (state === undefined) return undefined;
   try {
-    return (await readRecord(state, SYNC_FILE, SYNC_RECORD))?.bootId;
+    const record = await readRecord(state, SYNC_FILE, SYNC_RECORD);
+    return record?.bootId === bootId ? record.offsetMs : undefined;
   } catch (error) {
     // the cost is only a state "unverified", and the next hub time writes it anew
     if (error instanceof Fault) return undefined;

@@ -31,7 +31,7 @@ export const ACKS_UNMARKED_MAX = 32;
 export interface SpoolLimits {
   /** All segments of all classes together. */
   readonly bytesMax: number;
-  /** Older messages are dropped instead of sent, if the wall clock was plausible both times. */
+  /** Older messages are dropped instead of sent, where a clock can tell their age. [TUN-73] */
   readonly ageMsMax: number;
 }
 

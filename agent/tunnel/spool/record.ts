@@ -1,5 +1,6 @@
 // The records in a segment of the spool: frames of length, CRC-32 and body. A body is a message, or
 // a mark that all messages before a number are acknowledged.
+import { hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { assert } from "../../../hal/fault.ts";
 import { UP_CHANNELS, type UpChannel } from "../format.ts";
@@ -8,12 +9,21 @@ import { RECORD_BYTES_MAX } from "./limits.ts";
 /** A waiting message. Its payload is complete, so that every transmission is the same. [TUN-8] */
 export interface SpoolEntry {
   readonly channel: UpChannel;
-  /** Wall clock at `append`, Unix milliseconds. */
-  readonly atMs: number;
-  /** Whether that clock was plausible. A message dated 1970 is not 50 years old. */
-  readonly timed: boolean;
+  readonly written: Written;
   readonly payload: Uint8Array;
 }
+
+/**
+ * When a message was spooled, by a clock that can tell its age later: by the wall clock where the
+ * hub had set it, else by the monotonic clock of that boot. A message dated 1970 is not 50 years
+ * old. [TUN-73]
+ */
+export type Written =
+  /** Unix milliseconds. */
+  | { readonly by: "hub-time"; readonly atMs: number }
+  /** Milliseconds of CLOCK_MONOTONIC; `boot` as {@link bootTag} gives it. */
+  | { readonly by: "boot"; readonly boot: number; readonly atMs: number }
+  | { readonly by: "unknown" };
 
 export type Item =
   | { readonly kind: "message"; readonly entry: SpoolEntry }
@@ -26,6 +36,20 @@ const MARK_BYTES = 9;
 const KIND_MESSAGE = 1;
 const KIND_MARK = 2;
 
+/** In the byte for the clock. Further values are the low part of a boot's tag. */
+const BY_UNKNOWN = 0;
+const BY_HUB_TIME = 1;
+const BY_BOOT = 2;
+const BOOT_LOW_VALUES = 256 - BY_BOOT;
+const BOOT_HIGH_VALUES = 4096;
+/** 34 years of a boot in milliseconds: with the tag's high part the number stays exact. */
+const MONOTONIC_MS_VALUES = 2 ** 40;
+
+/** A boot's id as a small number: two boots have the same one once in a million. */
+export function bootTag(bootId: string): number {
+  return Number.parseInt(hash("sha256", bootId).slice(0, 12), 16) % (BOOT_LOW_VALUES * BOOT_HIGH_VALUES);
+}
+
 /** The length of a message's record, in bytes. */
 export function messageBytes(entry: SpoolEntry): number {
   return FRAME_BYTES + MESSAGE_HEADER_BYTES + entry.payload.byteLength;
@@ -33,8 +57,9 @@ export function messageBytes(entry: SpoolEntry): number {
 
 /**
  * Each record is a frame, little endian: u32 length of the body, u32 CRC-32 of the body, body.
- * A message's body: u8 kind, u8 channel (index in UP_CHANNELS), u8 timed, f64 atMs, payload. A
- * mark's body: u8 kind, f64 number (exact up to 2^53).
+ * A message's body: u8 kind, u8 channel (index in UP_CHANNELS), u8 clock, f64 time, payload. A
+ * mark's body: u8 kind, f64 number (exact up to 2^53). A program that does not know [TUN-73] takes
+ * every clock but hub time for none, and lets such a message wait for ever.
  * @param mark the number before which all messages are acknowledged, to be written first; undefined
  *   for no mark.
  * @returns the records, one behind the other.
@@ -55,10 +80,31 @@ function putMessage(records: Buffer, start: number, entry: SpoolEntry): number {
   const body = start + FRAME_BYTES;
   records.writeUInt8(KIND_MESSAGE, body);
   records.writeUInt8(UP_CHANNELS.indexOf(entry.channel), body + 1);
-  records.writeUInt8(entry.timed ? 1 : 0, body + 2);
-  records.writeDoubleLE(entry.atMs, body + 3);
+  const [clock, time] = encodeWritten(entry.written);
+  records.writeUInt8(clock, body + 2);
+  records.writeDoubleLE(time, body + 3);
   records.set(entry.payload, body + MESSAGE_HEADER_BYTES);
   return seal(records, start, start + messageBytes(entry));
+}
+
+function encodeWritten(written: Written): readonly [clock: number, time: number] {
+  switch (written.by) {
+    case "unknown":
+      return [BY_UNKNOWN, 0];
+    case "hub-time":
+      return [BY_HUB_TIME, written.atMs];
+    case "boot": {
+      const high = Math.floor(written.boot / BOOT_LOW_VALUES);
+      return [BY_BOOT + (written.boot % BOOT_LOW_VALUES), high * MONOTONIC_MS_VALUES + Math.floor(written.atMs)];
+    }
+  }
+}
+
+function decodeWritten(clock: number, time: number): Written {
+  if (clock === BY_UNKNOWN) return { by: "unknown" };
+  if (clock === BY_HUB_TIME) return { by: "hub-time", atMs: time };
+  const high = Math.floor(time / MONOTONIC_MS_VALUES);
+  return { by: "boot", boot: high * BOOT_LOW_VALUES + (clock - BY_BOOT), atMs: time % MONOTONIC_MS_VALUES };
 }
 
 function putMark(records: Buffer, before: number): number {
@@ -105,10 +151,8 @@ function decode(body: Buffer): Item | undefined {
   }
   if (body.length < MESSAGE_HEADER_BYTES || body.readUInt8(0) !== KIND_MESSAGE) return undefined;
   const channel = UP_CHANNELS[body.readUInt8(1)];
-  const atMs = body.readDoubleLE(3);
-  if (channel === undefined || !Number.isFinite(atMs)) return undefined;
-  return {
-    kind: "message",
-    entry: { channel, atMs, timed: body.readUInt8(2) === 1, payload: body.subarray(MESSAGE_HEADER_BYTES) },
-  };
+  const time = body.readDoubleLE(3);
+  if (channel === undefined || !Number.isFinite(time)) return undefined;
+  const written = decodeWritten(body.readUInt8(2), time);
+  return { kind: "message", entry: { channel, written, payload: body.subarray(MESSAGE_HEADER_BYTES) } };
 }

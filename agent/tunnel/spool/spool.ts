@@ -6,7 +6,7 @@ import { createMutex } from "../../../hal/mutex.ts";
 import type { UpChannel } from "../format.ts";
 import { type Numbered, type SpoolQueue, openSpoolQueue } from "./queue.ts";
 import { segmentBytesMax, type SpoolLimits, UNWRITTEN_BYTES_MAX } from "./limits.ts";
-import { type SpoolEntry, messageBytes } from "./record.ts";
+import { bootTag, type SpoolEntry, messageBytes, type Written } from "./record.ts";
 
 /**
  * The classes of messages. They are sent in this order, and dropped in the reverse order. Audit
@@ -64,9 +64,11 @@ export interface Spool {
 export interface SpoolOptions {
   readonly files: AppendFiles;
   readonly limits: SpoolLimits;
-  readonly clock: Pick<Clock, "nowMs">;
-  /** Whether the wall clock is plausible. Until it is, no message expires. */
-  readonly clockIsSane: () => boolean;
+  readonly clock: Pick<Clock, "nowMs" | "monotonicMs">;
+  /** The kernel's id of this boot; undefined when it is not known. */
+  readonly bootId: string | undefined;
+  /** Whether the hub has set the wall clock. Only then it tells the age of a message. [TUN-73] */
+  readonly clockIsSynced: () => boolean;
   /** Called for every loss as it happens. [TUN-20] */
   readonly onDrop: (drop: Drop) => void;
   /** Called when marks or removals fail on disk, where no caller waits. They are tried again. */
@@ -135,15 +137,19 @@ class DiskSpool implements Spool {
   /** These wait for their turn to settle, so one more acknowledgement need not ask again. */
   readonly #settling = new Set<SpoolQueue>();
 
+  /** Of this boot. */
+  readonly #boot: number | undefined;
+
   constructor(options: SpoolOptions, queues: ReadonlyMap<SpoolClass, SpoolQueue>, losses: LossCounter) {
     this.#options = options;
+    this.#boot = options.bootId === undefined ? undefined : bootTag(options.bootId);
     this.#queues = queues;
     this.#losses = losses;
   }
 
   append(cls: SpoolClass, channel: UpChannel, payload: Uint8Array): Promise<void> {
-    const { clock, clockIsSane, limits, onFault } = this.#options;
-    const entry: SpoolEntry = { channel, atMs: clock.nowMs(), timed: clockIsSane(), payload };
+    const { limits, onFault } = this.#options;
+    const entry: SpoolEntry = { channel, written: this.#now(), payload };
     const bytes = messageBytes(entry);
     if (bytes > limits.bytesMax) {
       const message = `spool a message of ${payload.byteLength} bytes: the spool holds ${limits.bytesMax} bytes in all`;
@@ -279,9 +285,23 @@ class DiskSpool implements Spool {
     return undefined;
   }
 
-  #isExpired(entry: SpoolEntry): boolean {
-    const { clock, clockIsSane, limits } = this.#options;
-    return entry.timed && clockIsSane() && clock.nowMs() - entry.atMs > limits.ageMsMax;
+  #now(): Written {
+    const { clock, clockIsSynced } = this.#options;
+    if (clockIsSynced()) return { by: "hub-time", atMs: clock.nowMs() };
+    return this.#boot === undefined ? { by: "unknown" } : { by: "boot", boot: this.#boot, atMs: clock.monotonicMs() };
+  }
+
+  /** [TUN-73] What no clock can tell the age of waits, within the bound in bytes. */
+  #isExpired({ written }: SpoolEntry): boolean {
+    const { clock, clockIsSynced, limits } = this.#options;
+    switch (written.by) {
+      case "hub-time":
+        return clockIsSynced() && clock.nowMs() - written.atMs > limits.ageMsMax;
+      case "boot":
+        return written.boot === this.#boot && clock.monotonicMs() - written.atMs > limits.ageMsMax;
+      case "unknown":
+        return false;
+    }
   }
 
   /** @returns undefined for a message that has expired. */

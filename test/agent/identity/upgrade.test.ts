@@ -116,6 +116,8 @@ class Device {
       onKeyFault: () => undefined,
       onCertificate: () => void this.#connect(),
       onCertificateLost: () => undefined,
+      onTimeInDoubt: () => undefined,
+      clockSynced: () => true,
     });
   }
 

@@ -67,6 +67,20 @@ test("[ID-10] a clock that was wrong moves once", { skip: needs("openssl") }, as
 });
 
 test(
+  "[TUN-71] after a refusal by the broker the hub is asked again, although the clock was set from it",
+  { skip: needs("openssl") },
+  async (t) => {
+    const { sync, clock, asked } = await timeSync(t, 0);
+    await sync.sync("trusted");
+    t.equal(await sync.sync("refused"), undefined, "at most every 10 s");
+    await clock.advance(ASK_INTERVAL_MS_MIN);
+    await wardenTakesTimeAgain();
+    t.match(await sync.sync("refused"), { clock: { state: "synced" } });
+    t.equal(asked(), 2);
+  },
+);
+
+test(
   "[TUN-4] once the clock is set, dates in doubt rarely cause a request, because the hub's certificate is more likely wrong",
   { skip: needs("openssl") },
   async (t) => {

@@ -18,7 +18,8 @@ const spool = await openSpool({
   files: await linuxAppendFiles(`${directory}/spool`),
   limits: SPOOL_LIMITS_DEFAULT,
   clock,
-  clockIsSane: () => true,
+  bootId: undefined,
+  clockIsSynced: () => true,
   onDrop: ({ reason }) => losses.push(reason),
   onFault: (fault) => losses.push(String(fault)),
 });

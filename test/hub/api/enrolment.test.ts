@@ -223,3 +223,17 @@ async function statusAndText(answer: ReturnType<typeof simpleEnrol>): Promise<re
   const { status, body } = await answer;
   return [status, body.toString()];
 }
+
+test("[TUN-72] a certificate that begins later than now, from a clock that was ahead, is neither repeated nor counted", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const day = 86_400_000;
+  const future = await enrolledBefore(hub, state, device, { agoMs: -60 * day, lifeMs: 90 * day });
+  t.equal(await hub.store.certificates.valid(device.id, Date.now()), 0);
+  const { status } = await simpleReenrol(hub, device.csr, future, device.keyPem);
+  t.equal(status, 401, "it proves nothing yet");
+  const next = certificateIn(await simpleEnrol(hub, device.csr));
+  t.ok(new X509Certificate(next).validFromDate.getTime() <= Date.now());
+  t.equal(certificateIn(await simpleEnrol(hub, device.csr)), next, "that one is repeated");
+  t.equal((await simpleReenrol(hub, device.csr, next, device.keyPem)).status, 429, "and has its pace");
+});

@@ -47,7 +47,7 @@ test("a store of an older version is upgraded with its content", async (t) => {
     await upgraded.commit(upgraded.outbox.add({ ...outgoing, queuedAtMs: 1, expiresAtMs: 2 }));
     t.match(await upgraded.outbox.find("m"), outgoing, `from version ${version}`);
     t.match(await upgraded.devices.approved(ID), { fingerprint, protection: undefined, decidedBy: "anna", serialNumber: "S" });
-    t.match(await upgraded.certificates.newest(ID, fingerprint), { serial: "00" });
+    t.match(await upgraded.certificates.newest(ID, fingerprint, Date.now()), { serial: "00" });
     await t.rejects(upgraded.commit(upgraded.devices.decide(ID, other, "approved", 3, "bob")), { code: "hub.store-conflict" });
     await upgraded.commit(upgraded.devices.succeed(ID, other, 9, 3, "bob"), upgraded.devices.claim(ID, fingerprint, "sealed"));
     t.match(await upgraded.devices.ofId(ID), [

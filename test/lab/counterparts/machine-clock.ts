@@ -13,6 +13,8 @@ export interface MachineClock {
   /** Words before the command of the program that may set the clock. Needs root. */
   readonly settable: readonly string[];
   nowMs(): Promise<number>;
+  /** As another program steps the clock, forward positive. */
+  step(byMs: number): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -46,6 +48,7 @@ export async function fakeMachineClock(startMs: number): Promise<MachineClock> {
     },
     settable: ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr/bin/date && exec "$@"', script],
     nowMs: async () => Date.now() + Number(await readFile(offsetFile, "utf8")) * 1000,
+    step: async (byMs) => write((Number(await readFile(offsetFile, "utf8")) * 1000 + byMs) / 1000),
     async remove() {
       await rm(directory, { recursive: true, force: true });
       await sweep();

@@ -309,7 +309,7 @@ function logFiles(): readonly (readonly [string, Edge])[] {
 }
 
 function spoolFile(): readonly (readonly [string, Edge])[] {
-  const entry = { channel: "event", atMs: 1, timed: true, payload: new Uint8Array() } as const;
+  const entry = { channel: "event", written: { by: "hub-time", atMs: 1 }, payload: new Uint8Array() } as const;
   const message = encodeRecords([entry], undefined);
   const fill = (bytes: Uint8Array) => (): Uint8Array => Buffer.alloc(SEGMENT_FILE_BYTES_MAX).fill(bytes);
   return [

@@ -25,6 +25,7 @@ export interface HubProcessOptions {
   readonly program: string;
   /** Serves in its place; takes the arguments of `serve`. */
   readonly server?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   readonly onLine?: ((line: string) => void) | undefined;
 }
 
@@ -94,6 +95,7 @@ export async function openHubProcess(options: HubProcessOptions): Promise<HubPro
         name: "hub",
         command: node,
         endsWithUs: true,
+        ...(options.env !== undefined && { env: options.env }),
         args: [options.server ?? program, ...words, ...where, ...(options.args ?? [])],
         ...(onLine !== undefined && { onLine }),
       });

@@ -44,6 +44,7 @@ export async function openLabHubSession(
       spoolFiles,
       clock,
       random: () => 0,
+      bootId: async () => undefined,
       log: (line) => lines.push(line),
       releases: { metadata: unused, imageRoot: unused, drop: unused, repository },
     },

@@ -31,6 +31,7 @@ export interface RigOptions {
   readonly hubArgs?: readonly string[];
   /** A program that serves in place of `sallyport-hub serve`, with its arguments. */
   readonly hubServer?: string;
+  readonly hubEnv?: Readonly<Record<string, string>>;
   /**
    * The board's TPM, as tpm2-tss names it. The provider is installed, and the key may be in the
    * TPM, which the warden takes.
@@ -145,6 +146,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     node,
     program: bundleOf(directory, "sallyport-hub"),
     server: options.hubServer,
+    env: options.hubEnv,
     onLine: (line) => options.onLine?.("hub", line),
   });
   return new ProcessRig(options, { directory, node, provider, board, release, confirmer, hub });

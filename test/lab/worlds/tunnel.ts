@@ -59,7 +59,8 @@ export async function labTunnel(t: TestContext, options: LabTunnelOptions): Prom
     files: options.spoolFiles ?? fakeAppendFiles(),
     limits: SPOOL_LIMITS_DEFAULT,
     clock: realClock,
-    clockIsSane: () => true,
+    bootId: undefined,
+    clockIsSynced: () => true,
     onDrop: (drop) => drops.push(drop),
     onFault: (fault) => {
       throw fault;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { test } from "tap";
 import { type Event, next, start, type State } from "../../../provisioning/certificate/machine.ts";
-import { RENEW_GAP_RATIO, RETRY_MS_MIN } from "../../../provisioning/certificate/limits.ts";
+import { CLOCK_SKEW_MS, RENEW_GAP_RATIO, RETRY_MS_MIN } from "../../../provisioning/certificate/limits.ts";
 
 const DAY_MS = 86_400_000;
 const CURRENT = { notBeforeMs: 0, notAfterMs: 100 * DAY_MS, receivedMs: 0 };
@@ -128,5 +128,39 @@ test("[ID-9] for any events in any order, waits stay in bounds, and only a prove
       return true;
     }),
   );
+  t.end();
+});
+
+test("[TUN-72] a certificate that begins later than the clock says: first the time is asked for, then another certificate", (t) => {
+  const future = { notBeforeMs: 60 * DAY_MS, notAfterMs: 160 * DAY_MS, receivedMs: 61 * DAY_MS };
+  const { state } = start(future, undefined, 0);
+  for (const nowMs of [0, DAY_MS, 60 * DAY_MS - CLOCK_SKEW_MS - 1]) {
+    t.same(next(state, { kind: "tick", nowMs }), { state, effects: [{ do: "ask-time" }] }, "the clock may be wrong");
+    t.same(next(state, { kind: "tick", nowMs, isSure: true }), { state: { at: "expired" }, effects: [{ do: "enrol-again" }] });
+    t.same(next(state, { kind: "refused-by-hub", nowMs }).effects, [{ do: "enrol-again" }], "clock and hub say it");
+  }
+  const nowMs = 60 * DAY_MS - CLOCK_SKEW_MS;
+  t.same(next(state, { kind: "tick", nowMs, isSure: true }), { state, effects: [] }, "within what clocks differ");
+  const due: State = { at: "due", current: future, retryAtMs: 150 * DAY_MS, waitMs: DAY_MS, attempt: 1 };
+  t.same(next(due, { kind: "tick", nowMs: 0, isSure: true }).effects, [{ do: "enrol-again" }]);
+  const proving: State = { at: "proving", current: CURRENT, next: future };
+  t.same(next(proving, { kind: "tick", nowMs: DAY_MS, isSure: true }), { state: proving, effects: [] }, "the hub decides");
+  t.end();
+});
+
+test("[TUN-71] refusals of the hub lead to the question for another certificate, and an acceptance ends that", (t) => {
+  const { state: fresh } = start(CURRENT, undefined, 0);
+  const asked = next(fresh, { kind: "refused-by-hub", nowMs: DAY_MS });
+  t.match(asked, { state: { at: "renewing", refused: true }, effects: [{ do: "request-renewal" }] });
+  for (const code of ["enrol.unauthorized", "enrol.revoked"] as const)
+    t.same(next(asked.state, { kind: "failed", code, nowMs: DAY_MS, jitter: 0 }).effects, [{ do: "enrol-again" }], code);
+  const away = next(asked.state, { kind: "failed", code: "enrol.unreachable", nowMs: DAY_MS, jitter: 0 });
+  t.match(away, { state: { at: "due", refused: true }, effects: [] });
+  t.same(next(away.state, { kind: "accepted-by-hub", jitter: 0 }), { state: fresh, effects: [] }, "it was the broker's trouble");
+  const own = next(
+    { at: "renewing", current: CURRENT, attempt: 1 },
+    { kind: "failed", code: "enrol.unreachable", nowMs: 85 * DAY_MS, jitter: 0 },
+  );
+  t.same(next(own.state, { kind: "accepted-by-hub", jitter: 0 }).state, own.state, "a renewal that was due stays due");
   t.end();
 });

@@ -27,7 +27,7 @@ interface Bench {
   readonly server: EstServer;
   /** The authority's next answer: a certificate by `issuer`, or a status. */
   readonly hub: { answer: number; issuer: Credential; repeats: boolean };
-  readonly trust: { clock: boolean };
+  readonly trust: { clock: boolean; sure: boolean };
   readonly open: () => Promise<Renewal>;
 }
 
@@ -70,7 +70,7 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
   const receipts = createCertificateReceipts(files);
   await receipts.record(current.pem, clock.nowMs());
   const enroller = createEstEnroller({ hub: server.hub(pki.authority) });
-  const trust = { clock: true };
+  const trust = { clock: true, sure: false };
   return {
     files,
     clock,
@@ -85,6 +85,7 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
         random: () => 0,
         expected,
         clockTrusted: () => trust.clock,
+        clockSure: () => trust.sure,
         renew: async (credential) => enroller.renew(request, credential),
         tlsKey: () => key.tlsKey(),
       }),
@@ -260,7 +261,7 @@ test("[ID-24] neither a clock that steps nor a damaged next certificate brings a
   const startMs = clock.nowMs();
   for (const atMs of [startMs - 400 * DAY_MS, startMs, startMs + 60 * DAY_MS, startMs + DAY_MS]) {
     await clock.set(atMs);
-    t.same(await renewal.tick(), { need: "nothing" });
+    t.same(await renewal.tick(), { need: atMs < startMs ? "time" : "nothing" });
   }
   t.equal(server.asked.length, 0);
   await clock.set(startMs + 79 * DAY_MS);
@@ -285,4 +286,41 @@ test("[ID-23] an expired certificate leads to enrolment again", { skip }, async 
   await renewal.begin();
   await clock.set(clock.nowMs() + 91 * DAY_MS);
   t.same(await renewal.tick(), { need: "enrol-again" });
+});
+
+test(
+  "[TUN-72] a certificate from the future: with a clock that the hub has set the device enrols again, otherwise it asks for the time",
+  { skip },
+  async (t) => {
+    const { clock, server, trust, open } = await createBench(t);
+    const renewal = await open();
+    await renewal.begin();
+    await clock.set(clock.nowMs() - 60 * DAY_MS);
+    t.same(await renewal.tick(), { need: "time" });
+    trust.clock = false;
+    t.same(await renewal.tick(), { need: "nothing" }, "a clock that is not set decides nothing");
+    t.same(await renewal.refused(), { need: "nothing" });
+    trust.clock = true;
+    trust.sure = true;
+    t.same(await renewal.tick(), { need: "enrol-again" });
+    t.equal(server.asked.length, 0, "the hub would refuse the certificate for renewal too");
+  },
+);
+
+test("[TUN-71] a device that is refused asks once in a tenth of the life, whatever the hub answers", { skip }, async (t) => {
+  const { clock, server, hub, open } = await createBench(t);
+  const renewal = await open();
+  await renewal.begin();
+  hub.answer = 503;
+  t.same(await renewal.refused(), { need: "nothing" });
+  t.equal(renewal.lastFault()?.code, "enrol.server-error");
+  for (let n = 0; n < 50; n += 1) {
+    t.same(await renewal.accepted(), { need: "nothing" });
+    await renewal.refused();
+  }
+  t.equal(server.asked.length, 1);
+  await clock.advance(10 * DAY_MS);
+  hub.answer = 401;
+  t.same(await renewal.refused(), { need: "enrol-again" });
+  t.equal(server.asked.length, 2);
 });

@@ -128,6 +128,13 @@ const CASES: readonly Case[] = [
     gives: { code: "enrol.server-error", message: /500, saying "disk 'full'\?\[2J"$/ },
   },
   { says: "401", status: 401, gives: { code: "enrol.unauthorized" } },
+  {
+    says: "403 [TUN-74] for a revoked key, in our hub's words",
+    status: 403,
+    body: 'hub.device-revoked: device "gw" with key x was revoked',
+    gives: { code: "enrol.revoked", message: /was revoked/ },
+  },
+  { says: "403 with that word in other words", status: 403, body: "no: hub.device-revoked: x", gives: { code: "enrol.denied" } },
   { says: "403", status: 403, body: "device denied", gives: { code: "enrol.denied", message: /device denied/ } },
   { says: "400", status: 400, gives: { code: "enrol.refused" } },
   { says: "409", status: 409, gives: { code: "enrol.refused" } },

@@ -36,6 +36,10 @@ test("[TUN-2] a failure that is not about the hub's certificate keeps the caller
   t.equal(tlsFault(reset, "enrol.unreachable", "hub.example:8443").code, "enrol.unreachable");
   t.equal(connectFault(reset, "connect").code, "tunnel.unreachable");
   t.equal(connectFault(failure("ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "tlsv1 alert unknown ca"), "connect").code, "tunnel.refused");
+  const revoked = failure("ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED", "sslv3 alert certificate revoked");
+  t.equal(connectFault(revoked, "connect").code, "tunnel.revoked", "[TUN-74] only this alert says so");
+  const expired = failure("ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED", "sslv3 alert certificate expired");
+  t.equal(connectFault(expired, "connect").code, "tunnel.refused");
 });
 
 test("[TUN-2] what does not speak TLS is named as that, without OpenSSL's sources, and with what to compare", async (t) => {

@@ -123,9 +123,16 @@ test("[ID-22] the setting is remembered for this boot only, and the time itself 
   const clock = fakeClock(0);
   const { time } = await openClock({ clock, state });
   await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW));
-  t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), { v: 1, readable: 1, bootId: BOOT });
+  t.same(JSON.parse(Buffer.from(state.contents.get("clock.json") ?? "").toString()), {
+    v: 2,
+    readable: 1,
+    bootId: BOOT,
+    offsetMs: NOW - clock.monotonicMs(),
+  });
   t.equal((await openClock({ clock, state })).time.state().state, "synced", "the warden restarted");
   t.equal((await openClock({ clock, state, bootId: "another" })).time.state().state, "unverified", "the machine restarted");
+  state.contents.set("clock.json", Buffer.from(`{"bootId":"${BOOT}","readable":1,"v":1}`));
+  t.equal((await openClock({ clock, state })).time.state().state, "unverified", "an older program did not say where it was set");
   state.contents.set("clock.json", Buffer.from("{"));
   t.equal((await openClock({ clock, state })).time.state().state, "unverified", "a malformed record counts as none");
 });
@@ -156,4 +163,32 @@ test("[OTA-13] [ID-22] a time that offline keys have signed raises the floor, ne
   time.raiseFloor(BOUNDS.ceilingMs + 1);
   t.equal(time.state().floorMs, NOW + 1000);
   t.equal((await faultOf(() => time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)))).code, "time.out-of-range");
+});
+
+test("[TUN-70] a clock that somebody else steps is no longer the hub's, also for a warden that starts after that", async (t) => {
+  const state = fakeFiles();
+  const clock = fakeClock(0);
+  const { time } = await openClock({ clock, state });
+  await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW));
+  const day = 86_400_000;
+  for (const [stepMs, expected] of [
+    [59_000, "synced"],
+    [-59_000, "synced"],
+    [61_000, "unverified"],
+    [-61_000, "unverified"],
+    [-20 * day, "unverified"],
+    [5 * 365 * day, "unverified"],
+    [-200 * day, "unset"],
+    [20 * 365 * day, "unset"],
+  ] as const) {
+    await clock.advance(HUB_TIME_PERIOD_MS);
+    await clock.set(clock.nowMs() + stepMs);
+    t.same([time.state().state, time.isSynced()], [expected, expected === "synced"], `${stepMs} ms`);
+    t.equal((await openClock({ clock, state })).time.state().state, expected, "a warden that starts now");
+    await clock.set(clock.nowMs() - stepMs);
+    t.equal(time.state().state, "synced", "and put back by whoever stepped it");
+  }
+  await clock.set(clock.nowMs() + 40 * day);
+  t.match(await time.set(hubTime(HUB, DEVICE, time.nonce(), NOW)), { noteworthy: true });
+  t.equal(time.state().state, "synced", "the hub has set it again");
 });

@@ -1,9 +1,11 @@
 import { test } from "tap";
 import { type Drop, openSpool, type Spool, SPOOL_CLASSES, type SpoolOptions } from "../../../../agent/tunnel/spool/index.ts";
+import { bootTag, encodeRecords, scan } from "../../../../agent/tunnel/spool/record.ts";
 import { Fault } from "../../../../hal/fault.ts";
 import { type FakeAppendFiles, fakeAppendFiles } from "../../../lab/fakes/files.ts";
 
 const DAY_MS = 86_400_000;
+const BOOT = "0f0e0d0c-0b0a-4908-8706-050403020100";
 const LIMITS = { bytesMax: 400_000, ageMsMax: 30 * DAY_MS };
 
 interface Fixture {
@@ -16,8 +18,9 @@ async function open(files: FakeAppendFiles, override: Partial<SpoolOptions> = {}
   const spool = await openSpool({
     files,
     limits: LIMITS,
-    clock: { nowMs: () => 1_800_000_000_000 },
-    clockIsSane: () => true,
+    clock: { nowMs: () => 1_800_000_000_000, monotonicMs: () => 1_000_000 },
+    bootId: BOOT,
+    clockIsSynced: () => true,
     onDrop: (drop) => drops.push(drop),
     onFault: (fault) => {
       throw fault;
@@ -126,25 +129,65 @@ test("[TUN-7] messages that wait for the disk are bounded", async (t) => {
   await spool.append("result", "result", text("later"));
 });
 
-test("[TUN-20] expired messages are dropped instead of sent, if the clock was plausible both times", async (t) => {
+test("[TUN-20] [TUN-73] expired messages are dropped instead of sent, where the hub had set the clock both times", async (t) => {
   const files = fakeAppendFiles();
-  const clock = { ms: 0, sane: false };
-  const options = { clock: { nowMs: () => clock.ms }, clockIsSane: () => clock.sane };
+  const clock = { ms: 0, synced: false };
+  const options = { clock: { nowMs: () => clock.ms, monotonicMs: () => 0 }, clockIsSynced: () => clock.synced };
   const { spool, drops } = await open(files, options);
   await spool.append("event", "event", text("of 1970"));
   clock.ms = 1_800_000_000_000;
-  clock.sane = true;
+  clock.synced = true;
   await spool.append("event", "event", text("dated"));
   clock.ms += 30 * DAY_MS;
   t.same(await drain(spool), ["of 1970", "dated"], "a date of 1970 does not count, and 30 days are not more than 30");
   clock.ms += 1;
-  clock.sane = false;
+  clock.synced = false;
   await spool.rewind();
-  t.same(await drain(spool), ["of 1970", "dated"], "with an implausible clock nothing expires");
-  clock.sane = true;
+  t.same(await drain(spool), ["of 1970", "dated"], "with a clock that the hub has not set nothing expires");
+  clock.synced = true;
   await spool.rewind();
   t.same(await drain(spool), ["of 1970"]);
   t.same(drops, [{ class: "event", reason: "expired", messages: 1 }]);
+});
+
+test("[TUN-73] without hub time the age of a message counts by the monotonic clock of its boot, whatever the wall clock does", async (t) => {
+  const files = fakeAppendFiles();
+  const now = { ms: 1_800_000_000_000, monotonicMs: 5_000 };
+  const clock = { nowMs: () => now.ms, monotonicMs: () => now.monotonicMs };
+  const options = { clock, clockIsSynced: () => false };
+  const { spool, drops } = await open(files, options);
+  await spool.append("result", "result", text("first"));
+  now.monotonicMs += DAY_MS;
+  await spool.append("event", "event", text("second"));
+  for (const stepMs of [40 * DAY_MS, -90 * DAY_MS, 5 * 365 * DAY_MS, -5 * 365 * DAY_MS]) {
+    now.ms += stepMs;
+    await spool.rewind();
+    t.same(await drain(spool), ["first", "second"], `a step of ${stepMs / DAY_MS} days`);
+  }
+  now.monotonicMs += 29 * DAY_MS + 1;
+  // the agent restarted in the same boot
+  const again = await open(files, options);
+  t.same(await drain(again.spool), ["second"], "30 days and 1 ms after it was written");
+  t.same([...drops, ...again.drops], [{ class: "result", reason: "expired", messages: 1 }]);
+  await again.spool.close();
+  now.monotonicMs += 300 * DAY_MS;
+  const rebooted = await open(files, { ...options, bootId: "another" });
+  t.same(await drain(rebooted.spool), ["second"], "another boot has another monotonic clock");
+  const unknown = await open(files, { ...options, bootId: undefined });
+  t.same(await drain(unknown.spool), ["second"]);
+  t.same([...rebooted.drops, ...unknown.drops], []);
+});
+
+test("[TUN-73] a program that knows only dated and undated messages reads those of a boot as undated", async (t) => {
+  for (const bootId of Array.from({ length: 200 }, (_, n) => `boot ${n}`)) {
+    const atMs = 12_345_678_901;
+    const written = { by: "boot", boot: bootTag(bootId), atMs } as const;
+    const records = encodeRecords([{ channel: "event", written, payload: text("{}") }], undefined);
+    // u32 length, u32 checksum, u8 kind, u8 channel, u8 clock: 1 is dated
+    if (records[10] === 1 || !Number.isFinite(Buffer.from(records).readDoubleLE(11))) t.fail(bootId);
+    const [item] = scan(records).items;
+    t.match(item, { kind: "message", entry: { written } });
+  }
 });
 
 test("[TUN-6] after a crash a bounded number of acknowledged messages is sent twice, and none is lost", async (t) => {
