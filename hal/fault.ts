@@ -226,12 +226,19 @@ export const FAULT_MESSAGE_BYTES_MAX = 2048;
  */
 export class Fault extends Error {
   readonly code: FaultCode; // no parameter property: types are stripped, not compiled
+  /** How long the other side asked to be left alone, milliseconds. [OTA-77] */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: FaultCode, message: string, options?: ErrorOptions) {
+  constructor(code: FaultCode, message: string, options?: FaultOptions) {
     super(clipBytes(message, FAULT_MESSAGE_BYTES_MAX), options);
     this.code = code;
     this.name = "Fault";
+    this.retryAfterMs = options?.retryAfterMs;
   }
+}
+
+interface FaultOptions extends ErrorOptions {
+  readonly retryAfterMs?: number | undefined;
 }
 
 /**

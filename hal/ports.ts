@@ -331,10 +331,15 @@ export interface HandoverWriter {
    * @throws Fault `file.no-space`, `file.read-only`, `file.write-failed`.
    */
   put(name: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * @returns a file that was put here, perhaps by an earlier run; undefined when there is none, or
+   *   none of that size. A power cut may have damaged it.
+   */
+  get(name: string, bytesMax: number): Promise<Uint8Array | undefined>;
   /** It is no fault when there is no such file. */
   remove(name: string): Promise<void>;
-  /** Removes every file. */
-  clear(): Promise<void>;
+  /** Removes every file, or every one whose name is not to be kept. */
+  clear(isKept?: (name: string) => boolean): Promise<void>;
 }
 
 /** The machine's power, as far as a program may ask. */

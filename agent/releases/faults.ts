@@ -12,18 +12,26 @@ export function isTransient({ code }: Fault): boolean {
     code.startsWith("tunnel.") ||
     code.startsWith("file.") ||
     code === "chunk.missing" ||
+    code === "chunk.tampered" ||
+    code === "trust.invalid" ||
     code === "protocol.closed" ||
     code === "protocol.rate-limited" ||
     code === "lockdown.busy"
   );
 }
 
-const RELEASE_FAULTS = ["chunk.missing", "chunk.tampered", "image.invalid", "fetch.too-large", "fetch.refused", "update.aborted"];
+const RELEASE_FAULTS = ["chunk.missing", "chunk.tampered", "image.invalid", "update.aborted"];
 
 /**
- * True for what is wrong with the release itself: a part of it is damaged in the repository or not
- * there, and stayed so through all attempts.
+ * [OTA-78] True for what is wrong with the release itself: a part of it is damaged in the
+ * repository or not there, and stayed so through all attempts while the repository was itself. What
+ * a portal, a proxy or a server in maintenance answers instead is none of the release's doing.
  */
 export function isReleaseFault({ code }: Fault): boolean {
   return RELEASE_FAULTS.includes(code) || code.startsWith("index.");
+}
+
+/** [OTA-78] True for a damaged copy: more attempts than these would only cost the line. */
+export function isDamagedCopy({ code }: Fault): boolean {
+  return code === "chunk.tampered";
 }

@@ -1,11 +1,10 @@
 // The manifest of the release being written and the index of its current part, each fetched once
 // and identified by its hash. [OTA-30]
-import { createHash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import type { SlotPart } from "../../hal/format/slots.ts";
-import { type FetchRange, windowsOf } from "../../ota/fetch/index.ts";
+import { fetchFile, type FetchRange, windowsOf } from "../../ota/fetch/index.ts";
 import type { ChunkIndex } from "../../ota/index/format/index.ts";
 import { openPartIndex } from "../../ota/install/index.ts";
 import { MANIFEST_BYTES_MAX, type OsManifest, osManifestSchema } from "../../ota/install/format.ts";
@@ -26,7 +25,7 @@ export interface ChunkedPart {
   readonly store: string;
 }
 
-type Fetcher = Pick<StepContext, "repository" | "signal">;
+type Fetcher = Pick<StepContext, "repository" | "drop" | "clock" | "random" | "signal">;
 
 export interface ImageCache {
   /**
@@ -57,24 +56,24 @@ export function createImageCache(): ImageCache {
   };
 }
 
-async function fetchManifest({ repository, signal }: Fetcher, { target, digest }: NamedRelease): Promise<OsManifest> {
-  const bytes = await repository.get(`targets/${targetName(target, digest)}`, MANIFEST_BYTES_MAX, signal);
+async function fetchManifest(source: Fetcher, { target, digest }: NamedRelease): Promise<OsManifest> {
+  const path = `targets/${targetName(target, digest)}`;
+  const bytes = await fetchFile(source, { path, bytesMax: MANIFEST_BYTES_MAX, sha256: digest });
   if (bytes === undefined) throw missing(`the manifest of "${target}"`);
-  if (createHash("sha256").update(bytes).digest("hex") !== digest)
-    throw new Fault("image.invalid", `read the manifest of "${target}": it is not the one that was signed`);
   const what = `manifest of "${target}"`;
   return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, what), what, "image.invalid");
 }
 
 async function fetchPart(
-  { repository, signal }: Fetcher,
+  source: Fetcher,
   { target }: NamedRelease,
   { parts, store }: OsManifest,
   part: SlotPart,
 ): Promise<ChunkedPart> {
   const entry = parts.find((each) => each.part === part);
   if (entry === undefined) throw new Fault("image.invalid", `"${target}" has no part "${part}", which the warden expects`);
-  const bytes = await repository.get(entry.index.path, entry.index.bytes, signal);
+  const { path, bytes: bytesMax, sha256 } = entry.index;
+  const bytes = await fetchFile(source, { path, bytesMax, sha256 });
   if (bytes === undefined) throw missing(`the index "${entry.index.path}" of "${target}"`);
   return { index: openPartIndex(bytes, entry), store };
 }
@@ -83,15 +82,15 @@ async function fetchPart(
  * A transient fault: a repository that is being filled and a mirror that is behind lack files too.
  */
 function missing(what: string): Fault {
-  return new Fault("fetch.refused", `fetch ${what}: the repository has no such file`);
+  return new Fault("chunk.missing", `fetch ${what}: the repository has no such file`);
 }
 
 /**
- * @returns the next range from chunk `from` on that fits into the handover directory; at least one
+ * @returns the next range from chunk `from` on with at most `bytesMax` bytes, but at least one
  *   chunk.
  */
-export function rangeFrom(index: ChunkIndex, from: number): FetchRange {
+export function rangeFrom(index: ChunkIndex, from: number, bytesMax: number): FetchRange {
   const rest: ChunkIndex = { ...index, count: index.count - from, at: (n) => index.at(from + n) };
-  for (const { to } of windowsOf(rest)) return { from, to: from + Math.min(to, RANGE_CHUNKS_MAX) };
+  for (const { to } of windowsOf(rest, bytesMax)) return { from, to: from + Math.min(to, RANGE_CHUNKS_MAX) };
   return { from, to: index.count };
 }

@@ -29,6 +29,13 @@ export const UPDATE_RETRY_MS_MAX = 600_000;
  * connection or hint starts anew.
  */
 export const UPDATE_FAILURES_MAX = 20;
+/**
+ * The same for a chunk that arrives damaged while the repository is itself: with the attempts
+ * within a range about a quarter of an hour.
+ */
+export const DAMAGED_FAILURES_MAX = 3;
+/** Of the timestamp, by which a repository is known to be itself, bytes. */
+export const TIMESTAMP_PROBE_BYTES_MAX = 16_384;
 
 /**
  * Files that one request of the warden may want: all roots that a device can have missed (256), and

@@ -5,6 +5,7 @@ import {
   CHECK_JITTER_MS,
   CHECK_RETRY_MS_MAX,
   CHECK_RETRY_MS_MIN,
+  DAMAGED_FAILURES_MAX,
   START_PERIOD_MS,
   STARTS_BURST_MAX,
   UPDATE_FAILURES_MAX,
@@ -30,6 +31,8 @@ interface PlannedUpdate {
   readonly atMs: number;
   /** Since a step last got through. */
   readonly failures: number;
+  /** Those of them with a damaged copy in a repository that was itself. [OTA-78] */
+  readonly damaged: number;
 }
 
 export interface State {
@@ -50,7 +53,8 @@ export interface State {
 export type JobOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "continue"; readonly afterMs: number }
-  | { readonly kind: "retry" }
+  /** `notBeforeMs`: the other side asked for this much time. [OTA-77] */
+  | { readonly kind: "retry"; readonly notBeforeMs?: number; readonly isDamagedCopy?: boolean }
   | { readonly kind: "failed" };
 
 export type Event =
@@ -85,7 +89,7 @@ export function start(nowMs: number, random: number): Step {
   const state: State = {
     running: undefined,
     check: { atMs: nowMs + nextCheckInMs(random), failures: 0, repeat: false },
-    update: { target: undefined, atMs: nowMs, failures: 0 },
+    update: { target: undefined, atMs: nowMs, failures: 0, damaged: 0 },
     waiting: undefined,
     arrivalAtMs: Number.NEGATIVE_INFINITY,
     stopped: false,
@@ -138,7 +142,7 @@ function planCheck(state: State, nowMs: number): State {
 /** An update that was given up or waits to be retried may get through on a new connection. */
 function resume(state: State, nowMs: number): State {
   if (state.running?.kind === "update") return state;
-  return { ...state, update: { target: undefined, failures: 0, ...state.update, atMs: nowMs } };
+  return { ...state, update: { target: undefined, failures: 0, damaged: 0, ...state.update, atMs: nowMs } };
 }
 
 /**
@@ -161,7 +165,7 @@ function hinted(state: State, target: string, nowMs: number): Step {
     return { state: { ...state, waiting: target, arrivalAtMs }, effects: [{ do: "report-waiting", target }] };
   }
   const effects: readonly Effect[] = update === undefined ? [] : [{ do: "give-up", target: update.target, instead: target }];
-  return { state: { ...state, arrivalAtMs, waiting: undefined, update: { target, atMs, failures: 0 } }, effects };
+  return { state: { ...state, arrivalAtMs, waiting: undefined, update: { target, atMs, failures: 0, damaged: 0 } }, effects };
 }
 
 /** Keeps the effects of `step` in front of those of the next job. */
@@ -184,7 +188,9 @@ function jobEnded(state: State, event: Extract<Event, { kind: "job-ended" }>): S
 function checkEnded(state: State, { nowMs, random, outcome }: Extract<Event, { kind: "job-ended" }>): State {
   const isFailed = outcome.kind !== "done";
   const failures = isFailed ? state.check.failures + 1 : 0;
-  const inMs = isFailed ? backOffMs(failures, random, CHECK_RETRY_MS_MIN, CHECK_RETRY_MS_MAX) : nextCheckInMs(random);
+  const inMs = isFailed
+    ? Math.max(backOffMs(failures, random, CHECK_RETRY_MS_MIN, CHECK_RETRY_MS_MAX), notBeforeMs(outcome))
+    : nextCheckInMs(random);
   const after: State = { ...state, check: { atMs: nowMs + inMs, failures, repeat: false } };
   return state.check.repeat ? planCheck(after, nowMs) : after;
 }
@@ -193,12 +199,13 @@ function updateEnded(state: State, { nowMs, random, outcome }: Extract<Event, { 
   const { update, waiting } = state;
   const target = update?.target;
   if (outcome.kind === "continue")
-    return { state: { ...state, update: { target, failures: 0, atMs: nowMs + outcome.afterMs } }, effects: [] };
+    return { state: { ...state, update: { target, failures: 0, damaged: 0, atMs: nowMs + outcome.afterMs } }, effects: [] };
   const failures = (update?.failures ?? 0) + 1;
-  const isFinal = outcome.kind === "failed" || (outcome.kind === "retry" && failures >= UPDATE_FAILURES_MAX);
-  if (outcome.kind === "retry" && !isFinal && waiting === undefined) {
-    const inMs = backOffMs(failures, random, UPDATE_RETRY_MS_MIN, UPDATE_RETRY_MS_MAX);
-    return { state: { ...state, update: { target, failures, atMs: nowMs + inMs } }, effects: [] };
+  const damaged = (update?.damaged ?? 0) + (outcome.kind === "retry" && outcome.isDamagedCopy === true ? 1 : 0);
+  const isWorthIt = failures < UPDATE_FAILURES_MAX && damaged < DAMAGED_FAILURES_MAX;
+  if (outcome.kind === "retry" && isWorthIt && waiting === undefined) {
+    const inMs = Math.max(backOffMs(failures, random, UPDATE_RETRY_MS_MIN, UPDATE_RETRY_MS_MAX), notBeforeMs(outcome));
+    return { state: { ...state, update: { target, failures, damaged, atMs: nowMs + inMs } }, effects: [] };
   }
   const instead = waiting === undefined ? {} : { instead: waiting };
   const effects: readonly Effect[] = outcome.kind === "done" ? [] : [{ do: "give-up", target, ...instead }];
@@ -220,6 +227,10 @@ function proceed(state: State, nowMs: number): Step {
 
 function run(state: State, job: ReleaseJob): Step {
   return { state: { ...state, running: job }, effects: [{ do: "run", job }] };
+}
+
+function notBeforeMs(outcome: JobOutcome): number {
+  return outcome.kind === "retry" ? (outcome.notBeforeMs ?? 0) : 0;
 }
 
 function nextCheckInMs(random: number): number {

@@ -4,7 +4,8 @@ import { Fault } from "../../hal/fault.ts";
 import { type Catalogue, type Fetch, openTrustStore, type Target } from "../../ota/trust/index.ts";
 import { metadataName } from "../../ota/trust/format/index.ts";
 import type { TargetOffer } from "../../warden/targets/format.ts";
-import { fetchWanted } from "./fetch-wanted.ts";
+import { expectMetadata, fetchWanted } from "./fetch-wanted.ts";
+import { isHeld } from "./held.ts";
 import { METADATA_BYTES_MAX } from "./limits.ts";
 import type { StepContext, ReleasePlaces } from "./ports.ts";
 
@@ -33,7 +34,7 @@ export async function checkRepository(
   const catalogue = await refreshOwn(context, places);
   if (catalogue === undefined) return { offers: [], find: async () => undefined };
   // Otherwise the warden would take the timestamp of an earlier check for today's.
-  await drop.clear();
+  await drop.clear(isHeld);
   const { offers } = await fetchWanted(context, (absent) => warden.call("trust.refresh", { absent: [...absent] }));
   return { offers, find: (target) => catalogue.find(target) };
 }
@@ -45,9 +46,13 @@ async function refreshOwn(
 ): Promise<Catalogue | undefined> {
   const { repository, clock, signal } = context;
   const store = await openTrustStore(await places.metadata(), await places.imageRoot());
-  const fetch: Fetch = (name, bytesMax) => repository.get(`metadata/${name}`, bytesMax, signal);
+  const fetch: Fetch = async (name, bytesMax) => {
+    const path = `metadata/${name}`;
+    return expectMetadata(path, await repository.get(path, bytesMax, signal));
+  };
   const isFirst = store.trusted.timestamp === undefined && store.damaged.length === 0;
-  if (isFirst && (await fetch(metadataName("timestamp", undefined), METADATA_BYTES_MAX)) === undefined) return undefined;
+  const first = `metadata/${metadataName("timestamp", undefined)}`;
+  if (isFirst && (await repository.get(first, METADATA_BYTES_MAX, signal)) === undefined) return undefined;
   try {
     return await store.refresh({ nowMs: clock.nowMs(), fetch });
   } catch (error) {

@@ -3,9 +3,10 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import { faultDetail } from "../fault-detail.ts";
-import { isTransient } from "./faults.ts";
+import { isDamagedCopy, isTransient } from "./faults.ts";
 import { giveUp } from "./give-up.ts";
 import { type Effect, type Event, type JobOutcome, next, type ReleaseJob, start, type State } from "./machine.ts";
+import { isHeld } from "./held.ts";
 import { checkRepository } from "./metadata.ts";
 import type { ReleasesOptions, StepContext } from "./ports.ts";
 import { createPolicyTrials, type PolicyTrials } from "./policy-trial.ts";
@@ -128,12 +129,29 @@ class ReleaseDriver implements Releases {
     const outcome = await this.#attempt(job);
     if (job.kind === "update") {
       if (outcome.kind === "continue") this.#reporter.remark("connection", undefined);
-      else this.#transfer.reset();
+      else await this.#pause(outcome);
     }
     if (this.#stopped.signal.aborted) return;
     this.#reporter.poke();
     const { clock, random } = this.#options;
     this.#apply({ kind: "job-ended", nowMs: clock.monotonicMs(), random: random(), outcome });
+  }
+
+  /**
+   * The hub hears why an update waits. What has arrived stays where it is for the next attempt, and
+   * goes when there will be none. [OTA-76] [OTA-78]
+   */
+  async #pause({ kind }: JobOutcome): Promise<void> {
+    this.#transfer.reset();
+    const fault = this.#faults.get("update");
+    if (kind === "retry") {
+      if (fault !== undefined) this.#reporter.remark("connection", `tries again: ${fault.code}: ${fault.message}`);
+      return;
+    }
+    await this.#options.places
+      .drop()
+      .then((drop) => drop.clear())
+      .catch((error: unknown) => this.#options.log(asFault(error, "file.write-failed", "clear the hand-over directory").message));
   }
 
   async #attempt(job: ReleaseJob): Promise<JobOutcome> {
@@ -147,7 +165,7 @@ class ReleaseDriver implements Releases {
     } catch (error) {
       const fault = asFault(error, "fetch.unreachable", job.kind === "check" ? "check the repository" : "update");
       this.#failed(job.kind, fault);
-      return { kind: isTransient(fault) ? "retry" : "failed" };
+      return isTransient(fault) ? retryAfter(fault) : { kind: "failed" };
     }
   }
 
@@ -159,7 +177,7 @@ class ReleaseDriver implements Releases {
     const trialFault = await this.#settleTrial(checked instanceof Fault ? [] : checked.offers);
     if (checked instanceof Fault) throw checked;
     this.#recordedRefusal = undefined;
-    return { kind: trialFault !== undefined && isTransient(trialFault) ? "retry" : "done" };
+    return trialFault !== undefined && isTransient(trialFault) ? retryAfter(trialFault) : { kind: "done" };
   }
 
   async #settleTrial(offers: Parameters<PolicyTrials["settle"]>[0]): Promise<Fault | undefined> {
@@ -179,7 +197,7 @@ class ReleaseDriver implements Releases {
     const drop = await places.drop();
     const repository = places.repository();
     try {
-      await drop.clear(); // of an earlier step, or of an earlier run of the agent
+      await drop.clear(isHeld); // of an earlier step, or of an earlier run of the agent
       return await run({
         warden: this.#warden,
         repository,
@@ -191,7 +209,7 @@ class ReleaseDriver implements Releases {
       });
     } finally {
       repository.close();
-      await drop.clear();
+      await drop.clear(isHeld);
     }
   }
 
@@ -229,6 +247,10 @@ class ReleaseDriver implements Releases {
       .then(() => giveUp({ warden, reporter }, { target, instead, fault }))
       .catch((error: unknown) => this.#failed("update", asFault(error, "protocol.closed", "give an update up")));
   }
+}
+
+function retryAfter(fault: Fault): JobOutcome {
+  return { kind: "retry", notBeforeMs: fault.retryAfterMs ?? 0, isDamagedCopy: isDamagedCopy(fault) };
 }
 
 /**

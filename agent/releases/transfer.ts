@@ -2,11 +2,12 @@
 // or say that they are there. The warden judges, writes and remembers. Each step begins by asking
 // how far it is, so it does not matter where the last step was interrupted. [OTA-41] [OTA-65]
 import { Fault } from "../../hal/fault.ts";
-import { fetchChunks } from "../../ota/fetch/index.ts";
+import { fetchChunks, FetchPace, isKeptName } from "../../ota/fetch/index.ts";
+import { chunkFileName } from "../../ota/index/format/index.ts";
 import type { UpdateStatus } from "../../warden/update/format.ts";
-import { fetchWanted } from "./fetch-wanted.ts";
+import { expectMetadata, fetchWanted } from "./fetch-wanted.ts";
 import { createImageCache, rangeFrom } from "./image-cache.ts";
-import { POLL_MS, STALLS_MAX } from "./limits.ts";
+import { POLL_MS, STALLS_MAX, TIMESTAMP_PROBE_BYTES_MAX } from "./limits.ts";
 import type { JobOutcome } from "./machine.ts";
 import { checkRepository } from "./metadata.ts";
 import type { StepContext, ReleasePlaces } from "./ports.ts";
@@ -30,6 +31,7 @@ export function createTransfer(places: Pick<ReleasePlaces, "metadata" | "imageRo
 class ReleaseTransfer implements Transfer {
   readonly #places: Pick<ReleasePlaces, "metadata" | "imageRoot">;
   readonly #images = createImageCache();
+  readonly #pace = new FetchPace();
   #stalls = 0;
   /**
    * The target that the warden had last. If the warden no longer has it, an operator or a fault has
@@ -48,8 +50,8 @@ class ReleaseTransfer implements Transfer {
     if (isCurrent) {
       this.#lastTarget = release?.target;
       const isPlanned = !needsPlan(before) || release === undefined;
-      const after = isPlanned ? await this.#writeRange(context, before) : await this.#begin(context, release.target);
-      return this.#outcome(after, before);
+      const work = isPlanned ? this.#writeRange(context, before) : this.#begin(context, release.target);
+      return this.#outcome(await work.catch((error: unknown) => blame(context, error)), before);
     }
     if (target === undefined || target === this.#lastTarget) return { kind: "done" };
     return this.#outcome(await this.#takeUp(context, target), undefined);
@@ -90,9 +92,11 @@ class ReleaseTransfer implements Transfer {
     if (release === undefined || expects === undefined || isReadBack(status)) return status;
     const { warden, repository, drop, clock, random, signal } = context;
     const { index, store } = await this.#images.part(context, release, expects.part);
-    const window = rangeFrom(index, expects.from);
-    await drop.clear();
-    await fetchChunks({ index, window, repository, store, drop, clock, random, signal });
+    const window = rangeFrom(index, expects.from, this.#pace.rangeBytesMax);
+    const names = new Set<string>();
+    for (let n = window.from; n < window.to; n += 1) names.add(chunkFileName(index.at(n).id));
+    await drop.clear((name) => isKeptName(name) || names.has(name)); // [OTA-76]
+    await fetchChunks({ index, window, repository, store, drop, clock, random, pace: this.#pace, signal });
     return warden.call("update.write", { part: expects.part, ...window });
   }
 
@@ -106,6 +110,22 @@ class ReleaseTransfer implements Transfer {
       throw new Fault("update.aborted", `write the update: the warden makes no progress at ${positionOf(after)}`);
     return { kind: "continue", afterMs: isStalled ? POLL_MS : 0 };
   }
+}
+
+/**
+ * [OTA-78] A chunk that is damaged or missing is the release's own fault only while the repository
+ * is itself, which its timestamp shows. Otherwise somebody else answers in its place.
+ * @throws Fault always.
+ */
+async function blame({ repository, signal }: StepContext, error: unknown): Promise<never> {
+  if (!(error instanceof Fault) || (error.code !== "chunk.missing" && error.code !== "chunk.tampered")) throw error;
+  const path = "metadata/timestamp.json";
+  const isItself = await repository
+    .get(path, TIMESTAMP_PROBE_BYTES_MAX, signal)
+    .then((file) => expectMetadata(path, file) !== undefined)
+    .catch(() => false);
+  if (isItself) throw error;
+  throw new Fault("fetch.bad-response", `the repository answers with something else: ${error.message}`, { cause: error });
 }
 
 /**

@@ -172,7 +172,7 @@ class HubTimeWatch implements TimeWatch {
     if (this.#isRetrying) return;
     const { clock, signal } = this.#options;
     this.#isRetrying = true;
-    await clock.sleep(this.#retryMs, signal);
+    await clock.sleep(Math.max(this.#retryMs, this.#fault?.retryAfterMs ?? 0), signal); // [OTA-77]
     this.#isRetrying = false;
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
     if (this.#fault !== undefined && !signal.aborted) await this.sync("trusted");

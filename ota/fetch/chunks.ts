@@ -1,97 +1,120 @@
 // Fetching chunks from the repository into the hand-over directory. They are verified here too, so
-// that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32]
+// that a bad mirror costs another attempt and not an installation. [OTA-31] [OTA-32] [OTA-75]
+import { performance } from "node:perf_hooks";
 import { asFault, Fault } from "../../hal/fault.ts";
-import type { Clock, HandoverWriter } from "../../hal/ports.ts";
 import { verifyChunk } from "../index/index.ts";
 import { CHUNK_FILE_BYTES_MAX, chunkFileName, type ChunkIndex, chunkPath, type ChunkRef } from "../index/format/index.ts";
-import type { Repository } from "./repository.ts";
+import { withAttempts } from "./attempts.ts";
+import type { FileSource } from "./file.ts";
+import { FetchPace } from "./pace.ts";
+import type { PartialFile } from "./partial.ts";
 import type { FetchRange } from "./ranges.ts";
 
-/** Chunks requested at the same time: the line stays busy although each takes a round trip. */
-const FETCHES_IN_FLIGHT = 6;
-/** Attempts for one chunk, including the first: they cover about ten minutes of a dead line. */
-export const ATTEMPTS_MAX = 10;
-/**
- * Attempts for one chunk that arrives with the wrong content. A mirror with a bad copy, or a proxy
- * that changes data, will still do so a minute later.
- */
-export const TAMPERED_MAX = 3;
-const RETRY_MS_MIN = 500;
-export const RETRY_MS_MAX = 120_000;
-
-export interface ChunksToFetch {
+export interface ChunksToFetch extends FileSource {
   readonly index: ChunkIndex;
   readonly window: FetchRange;
-  readonly repository: Repository;
   /** The directory of chunks in the repository. */
   readonly store: string;
-  readonly drop: HandoverWriter;
-  readonly clock: Pick<Clock, "sleep">;
-  /** In [0, 1). It spreads the attempts of a fleet. */
-  readonly random: () => number;
+  /** What earlier ranges have shown about the line. */
+  readonly pace?: FetchPace;
   /** Called after each chunk, with the bytes that it took on the line. */
   readonly onFetched?: (ref: ChunkRef, fileBytes: number) => void;
-  readonly signal?: AbortSignal;
 }
 
 /**
- * Fetches each different chunk of the window once. When it resolves, all of them are in the drop.
- * When it rejects, no work is in progress any more.
- * @throws Fault `chunk.missing` at once when the repository has none; `chunk.tampered` within
- *   seconds, after {@link TAMPERED_MAX} attempts with the wrong content; `fetch.*` after
- *   {@link ATTEMPTS_MAX} attempts; `tls.*` at once; `update.aborted`; `file.*` of the drop.
+ * Fetches each different chunk of the window once, unless it is in the drop already. When it
+ * resolves, all of them are in the drop. When it rejects, no work is in progress any more, and what
+ * has arrived stays in the drop.
+ * @throws Fault `chunk.missing` at once when the repository has none; `chunk.tampered` and
+ *   `fetch.*` as {@link withAttempts}; `tls.*` at once; `update.aborted`; `file.*` of the drop.
  */
 export async function fetchChunks(job: ChunksToFetch): Promise<void> {
-  const refs = distinctChunks(job.index, job.window);
-  const faults: Fault[] = [];
-  let next = 0;
-  const work = async (): Promise<void> => {
-    for (let ref = refs[next++]; ref !== undefined && faults.length === 0; ref = refs[next++]) {
-      const file = await fetchWithRetries(job, ref);
-      await job.drop.put(chunkFileName(ref.id), file);
-      job.onFetched?.(ref, file.byteLength);
+  await new ChunkFetcher(job).run();
+}
+
+class ChunkFetcher {
+  readonly #job: ChunksToFetch;
+  readonly #pace: FetchPace;
+  /** In the reverse order. */
+  readonly #left: ChunkRef[];
+  readonly #workers = new Set<Promise<void>>();
+  #fault: Fault | undefined;
+  #fetchedBytes = 0;
+
+  constructor(job: ChunksToFetch) {
+    this.#job = job;
+    this.#pace = job.pace ?? new FetchPace();
+    this.#left = distinctChunks(job.index, job.window).toReversed();
+  }
+
+  async run(): Promise<void> {
+    const startedAtMs = performance.now();
+    this.#hire();
+    while (this.#workers.size > 0) await Promise.race(this.#workers);
+    if (this.#fault !== undefined) throw this.#fault;
+    this.#pace.ranged(this.#fetchedBytes, performance.now() - startedAtMs);
+  }
+
+  /** As many at once as the line bears, and no more than there are chunks left. */
+  #hire(): void {
+    while (this.#fault === undefined && this.#workers.size < this.#pace.inFlightMax) {
+      const ref = this.#left.pop();
+      if (ref === undefined) return;
+      const work: Promise<void> = this.#bring(ref).then(() => {
+        this.#workers.delete(work);
+        this.#hire();
+      });
+      this.#workers.add(work);
     }
-  };
-  const recordFault = (error: unknown): void => void faults.push(asFault(error, "fetch.unreachable", "fetch chunks"));
-  await Promise.all(Array.from({ length: FETCHES_IN_FLIGHT }, () => work().catch(recordFault)));
-  if (faults[0] !== undefined) throw faults[0];
+  }
+
+  /** Never rejects: the first fault ends the range. */
+  async #bring(ref: ChunkRef): Promise<void> {
+    const { drop, onFetched } = this.#job;
+    try {
+      if (await this.#isThere(ref)) return;
+      let startedAtMs = 0;
+      const file = await withAttempts({ ...this.#job, onBroken: () => this.#pace.broke() }, (partial) => {
+        startedAtMs = performance.now();
+        return this.#fetch(ref, partial);
+      });
+      this.#pace.fetched(performance.now() - startedAtMs);
+      await drop.put(chunkFileName(ref.id), file);
+      this.#fetchedBytes += file.byteLength;
+      onFetched?.(ref, file.byteLength);
+    } catch (error) {
+      this.#fault ??= asFault(error, "fetch.unreachable", "fetch chunks");
+    }
+  }
+
+  /** Left by an earlier attempt at this range. It proves itself as if it had just come. */
+  async #isThere(ref: ChunkRef): Promise<boolean> {
+    const file = await this.#job.drop.get(chunkFileName(ref.id), CHUNK_FILE_BYTES_MAX);
+    if (file === undefined) return false;
+    return await verifyChunk(file, ref).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #fetch(ref: ChunkRef, partial: PartialFile): Promise<Uint8Array> {
+    const { repository, store, signal } = this.#job;
+    const file = await repository
+      .get(`${store}/${chunkPath(ref.id)}`, CHUNK_FILE_BYTES_MAX, signal, partial)
+      .catch((error: unknown) => {
+        // larger than any chunk: it is another content, as a page of a portal may be
+        if (!(error instanceof Fault) || error.code !== "fetch.too-large") throw error;
+        throw new Fault("chunk.tampered", error.message, { cause: error });
+      });
+    if (file === undefined)
+      throw new Fault("chunk.missing", `fetch chunk ${ref.id}: the repository has no such chunk in "${store}"`);
+    await verifyChunk(file, ref);
+    return file;
+  }
 }
 
 function distinctChunks(index: ChunkIndex, { from, to }: FetchRange): readonly ChunkRef[] {
   const refs = new Map<string, ChunkRef>();
   for (let n = from; n < to; n++) refs.set(index.at(n).id, index.at(n));
   return [...refs.values()];
-}
-
-async function fetchWithRetries(job: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
-  const { signal, clock, random } = job;
-  let tampered = 0;
-  for (let attempt = 1; ; attempt++) {
-    if (signal?.aborted === true) throw new Fault("update.aborted", "fetch chunks: cancelled", { cause: signal.reason });
-    try {
-      return await fetchOnce(job, ref);
-    } catch (error) {
-      const isTampered = error instanceof Fault && error.code === "chunk.tampered";
-      if (isTampered) tampered += 1;
-      if (attempt >= ATTEMPTS_MAX || tampered >= TAMPERED_MAX || !isTransient(error)) throw error;
-      const boundMs = Math.min(RETRY_MS_MIN * 2 ** (isTampered ? tampered : attempt), RETRY_MS_MAX);
-      await clock.sleep(RETRY_MS_MIN + random() * (boundMs - RETRY_MS_MIN), signal);
-    }
-  }
-}
-
-async function fetchOnce({ repository, store, signal }: ChunksToFetch, ref: ChunkRef): Promise<Uint8Array> {
-  const file = await repository.get(`${store}/${chunkPath(ref.id)}`, CHUNK_FILE_BYTES_MAX, signal);
-  if (file === undefined)
-    throw new Fault("chunk.missing", `fetch chunk ${ref.id}: the repository has no such chunk in "${store}"`);
-  await verifyChunk(file, ref);
-  return file;
-}
-
-/**
- * A mirror may have a bad copy or a bad moment. A certificate or a disk does not change when it is
- * asked again.
- */
-function isTransient(error: unknown): boolean {
-  return error instanceof Fault && (error.code.startsWith("fetch.") || error.code === "chunk.tampered");
 }

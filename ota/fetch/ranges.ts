@@ -1,9 +1,6 @@
 // The division of an image into ranges that fit into the hand-over directory. Pure.
 import type { ChunkIndex } from "../index/format/index.ts";
 
-/** Uncompressed bytes in the hand-over directory at the same time. */
-const RANGE_BYTES_MAX = 16_777_216;
-
 /** Chunks from `from` up to but not including `to`. */
 export interface FetchRange {
   readonly from: number;
@@ -14,7 +11,7 @@ export interface FetchRange {
  * Ranges in order and without gaps. Each has at most `bytesMax` bytes, uncompressed, or is a single
  * larger chunk.
  */
-export function* windowsOf(index: ChunkIndex, bytesMax = RANGE_BYTES_MAX): Generator<FetchRange> {
+export function* windowsOf(index: ChunkIndex, bytesMax: number): Generator<FetchRange> {
   let from = 0;
   let bytes = 0;
   for (let n = 0; n < index.count; n++) {

@@ -1,21 +1,24 @@
-// A repository over HTTPS: static files, bounded in bytes and time. Redirects are not followed, and
-// nothing is decoded. [OTA-37]
-import type { IncomingMessage } from "node:http";
+// A repository over HTTPS: static files, bounded in bytes and in the time without progress. What
+// broke off goes on where it ended. Redirects are not followed, and nothing is decoded. [OTA-37]
+// [OTA-75] [OTA-76]
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest } from "node:https";
 import { isIP, type Socket } from "node:net";
 import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
-import { Fault } from "../../hal/fault.ts";
-import { collectBytes } from "../../hal/format/collect.ts";
-import type { Repository } from "../fetch/index.ts";
+import { assert, Fault, wordsOf } from "../../hal/fault.ts";
+import { readRetryAfterMs } from "../../hal/format/retry-after.ts";
+import { quoted } from "../../hal/format/text.ts";
+import { PartialFile, type Repository } from "../fetch/index.ts";
 import { httpFault } from "./faults.ts";
+import { Line, LINE_PACE_DEFAULT, type LinePace } from "./line.ts";
 
 /** Connections to the repository that are kept open. */
 export const SOCKETS_MAX = 6;
-/** Time limit of a whole answer. A chunk of 72 kB takes 20 s at 30 kbit/s. */
-const REQUEST_MS_MAX = 60_000;
-/** A line without a byte for this long is dead. */
-const IDLE_MS_MAX = 20_000;
+/** A kept connection that nobody uses is closed after this long. */
+const UNUSED_MS_MAX = 20_000;
 const HEADER_BYTES_MAX = 16_384;
+/** Of another server's words in a message, UTF-16 code units. */
+const QUOTED_CHARACTERS_MAX = 128;
 
 interface HostAndPort {
   readonly host: string;
@@ -37,7 +40,8 @@ export interface HttpRepositoryOptions {
   readonly context: SecureContext;
   /** In front of every path, such as `/repository`; without a slash at its end. */
   readonly prefix: string;
-  readonly timeoutMs?: number;
+  /** The least that the line has to bring. [OTA-75] */
+  readonly pace?: LinePace;
 }
 
 export interface HttpRepository extends Repository {
@@ -51,7 +55,7 @@ export function createHttpRepository(options: HttpRepositoryOptions): HttpReposi
 
 class HttpsRepository implements HttpRepository {
   readonly #options: HttpRepositoryOptions;
-  readonly #timeoutMs: number;
+  readonly #line: Line;
   readonly #persistent: Agent;
   /** Makes a new connection for each request. */
   readonly #singleUse: Agent;
@@ -59,23 +63,26 @@ class HttpsRepository implements HttpRepository {
 
   constructor(options: HttpRepositoryOptions) {
     this.#options = options;
-    this.#timeoutMs = options.timeoutMs ?? REQUEST_MS_MAX;
+    this.#line = new Line(options.pace ?? LINE_PACE_DEFAULT);
     this.#persistent = new Agent({ ...agentOptions(options), keepAlive: true });
     this.#singleUse = new Agent({ ...agentOptions(options), keepAlive: false });
   }
 
-  async get(path: string, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  async get(path: string, bytesMax: number, signal?: AbortSignal, partial?: PartialFile): Promise<Uint8Array | undefined> {
     const { host, port } = this.#options;
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const line = this.#line.begin();
+    const stop = signal === undefined ? line.signal : AbortSignal.any([line.signal, signal]);
     try {
-      return await this.#fetch(path, bytesMax, signal === undefined ? deadline : AbortSignal.any([deadline, signal]));
+      return await this.#fetch({ path, bytesMax, partial: partial ?? new PartialFile() }, stop);
     } catch (error) {
       if (signal?.aborted === true) throw new Fault("update.aborted", `fetch "${path}": cancelled`, { cause: error });
-      if (deadline.aborted)
-        throw new Fault("fetch.timeout", `fetch "${path}": no complete answer within ${this.#timeoutMs / 1000} s`, {
+      if (line.signal.aborted)
+        throw new Fault("fetch.timeout", `fetch "${path}" from ${host}:${port}: ${wordsOf(line.signal.reason)}`, {
           cause: error,
         });
       throw httpFault(error, `fetch "${path}" from ${host}:${port}`);
+    } finally {
+      line.end();
     }
   }
 
@@ -84,14 +91,61 @@ class HttpsRepository implements HttpRepository {
     this.#singleUse.destroy();
   }
 
-  async #fetch(path: string, bytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const { host, port } = this.#options;
-    const response = await this.#request(path, signal);
+  async #fetch(wanted: WantedFile, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const response = await this.#request(wanted, signal);
+    this.#line.heardHead();
     const status = response.statusCode ?? 0;
-    if (status !== 200) response.destroy();
-    if (status === 404) return undefined;
-    if (status !== 200) throw new Fault("fetch.refused", `fetch "${path}" from ${host}:${port}: it answered ${status}`);
-    return await collect(response, path, bytesMax);
+    try {
+      if (status === 404) return undefined;
+      const refused = this.#refusalOf(wanted, status, response.headers);
+      if (refused !== undefined) throw refused;
+      if (status === 200) wanted.partial.restart(strongTag(response.headers.etag));
+      await this.#collect(response, wanted);
+      return wanted.partial.take();
+    } finally {
+      if (!response.readableEnded) response.destroy();
+    }
+  }
+
+  /** @returns why the answer is not the file, or undefined for one whose body is read. */
+  #refusalOf({ path, partial }: WantedFile, status: number, headers: IncomingHttpHeaders): Fault | undefined {
+    const { host, port } = this.#options;
+    const action = `fetch "${path}" from ${host}:${port}`;
+    const isRest = status === 206 && partial.length > 0;
+    // a range that the file does not have, or other bytes than those asked for: begin anew
+    if (status === 416 || (isRest && firstByteOf(headers["content-range"]) !== partial.length)) {
+      partial.restart(undefined);
+      return new Fault("fetch.bad-response", `${action}: it answered ${status} with another part than the one asked for`);
+    }
+    if (status !== 200 && !isRest) {
+      const { location, "retry-after": again, date } = headers;
+      const to = location === undefined ? "" : `, a redirect to ${quoted(location, QUOTED_CHARACTERS_MAX)}`;
+      return new Fault("fetch.refused", `${action}: it answered ${status}${to}`, { retryAfterMs: readRetryAfterMs(again, date) });
+    }
+    const what = somethingElse(headers);
+    return what === undefined
+      ? undefined
+      : new Fault("fetch.bad-response", `${action}: the repository answered with something else: ${what}`);
+  }
+
+  /** Adds what arrives to the part that is there, so that it is not lost when the line breaks. */
+  async #collect(response: IncomingMessage, { path, bytesMax, partial }: WantedFile): Promise<void> {
+    const announced = Number(response.headers["content-length"] ?? 0);
+    const expectFits = (bytes: number): void => {
+      if (bytes > bytesMax) throw new Fault("fetch.too-large", `fetch "${path}": it has more than ${bytesMax} bytes`);
+    };
+    try {
+      expectFits(partial.length + announced);
+      for await (const piece of response) {
+        assert(piece instanceof Uint8Array, "a stream without an encoding gives bytes");
+        expectFits(partial.length + piece.byteLength);
+        partial.add(piece);
+        this.#line.heard(piece.byteLength);
+      }
+    } catch (error) {
+      if (error instanceof Fault) partial.restart(undefined);
+      throw error;
+    }
   }
 
   /**
@@ -100,17 +154,17 @@ class HttpsRepository implements HttpRepository {
    * set for a request that had to wait for its connection). The second attempt gets a new
    * connection, because another kept one may be dead too.
    */
-  async #request(path: string, signal: AbortSignal): Promise<IncomingMessage> {
-    const { response, isReused } = this.#send(this.#persistent, path, signal);
+  async #request(wanted: WantedFile, signal: AbortSignal): Promise<IncomingMessage> {
+    const { response, isReused } = this.#send(this.#persistent, wanted, signal);
     try {
       return await response;
     } catch (error) {
       if (!isReused() || !isConnectionLost(error)) throw error;
-      return await this.#send(this.#singleUse, path, signal).response;
+      return await this.#send(this.#singleUse, wanted, signal).response;
     }
   }
 
-  #send(agent: Agent, path: string, signal: AbortSignal): PendingRequest {
+  #send(agent: Agent, { path, partial }: WantedFile, signal: AbortSignal): PendingRequest {
     const { host, port, connectTo = { host, port }, prefix } = this.#options;
     const response = Promise.withResolvers<IncomingMessage>();
     const request = httpsRequest({
@@ -119,23 +173,27 @@ class HttpsRepository implements HttpRepository {
       port: connectTo.port,
       servername: isIP(host) === 0 ? host : "", // RFC 6066 section 3: no addresses in SNI
       path: `${prefix}/${path}`,
-      headers: { host: `${host}:${port}`, "accept-encoding": "identity" },
+      headers: { host: `${host}:${port}`, "accept-encoding": "identity", ...rangeOf(partial) },
       maxHeaderSize: HEADER_BYTES_MAX,
       signal,
     });
     request.on("response", response.resolve);
-    request.on("timeout", () =>
-      request.destroy(new Fault("fetch.timeout", `fetch "${path}": no byte came for ${IDLE_MS_MAX / 1000} s`)),
-    );
     request.on("error", response.reject);
     let isReused = false;
     request.on("socket", (socket) => {
       isReused = this.#usedSockets.has(socket);
       this.#usedSockets.add(socket);
+      socket.once("secureConnect", () => this.#line.heardHead());
     });
     request.end();
     return { response: response.promise, isReused: () => isReused };
   }
+}
+
+interface WantedFile {
+  readonly path: string;
+  readonly bytesMax: number;
+  readonly partial: PartialFile;
 }
 
 interface PendingRequest {
@@ -147,7 +205,7 @@ interface PendingRequest {
 function agentOptions({ host, context, proxy }: HttpRepositoryOptions): AgentOptions {
   return {
     maxSockets: SOCKETS_MAX,
-    timeout: IDLE_MS_MAX,
+    timeout: UNUSED_MS_MAX,
     secureContext: context,
     rejectUnauthorized: true,
     // Given to the agent and not with each request: Node keeps no connection that was checked by a
@@ -170,21 +228,30 @@ function urlOf({ host, port }: HostAndPort): string {
   return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
-/**
- * An announced length above the bound is refused before a byte of the body is read. A body that is
- * longer than announced is refused at the bound.
- */
-async function collect(response: IncomingMessage, path: string, bytesMax: number): Promise<Uint8Array> {
-  const announced = Number(response.headers["content-length"] ?? 0);
-  try {
-    if (announced > bytesMax) throw tooLarge(path, bytesMax);
-    return await collectBytes(response, bytesMax, () => tooLarge(path, bytesMax));
-  } catch (error) {
-    response.destroy();
-    throw error;
-  }
+/** RFC 9110 sections 13.1.5 and 14.2: the rest of the file, or all of it if it has changed. */
+function rangeOf({ length, validator }: PartialFile): Readonly<Record<string, string>> {
+  if (length === 0) return {};
+  return { range: `bytes=${length}-`, ...(validator !== undefined && { "if-range": validator }) };
 }
 
-function tooLarge(path: string, bytesMax: number): Fault {
-  return new Fault("fetch.too-large", `fetch "${path}": it has more than ${bytesMax} bytes`);
+/** A weak tag does not say that the bytes are the same (RFC 9110 section 8.8.3.2). */
+function strongTag(tag: string | undefined): string | undefined {
+  return tag !== undefined && /^"[\x21\x23-\x7e]{0,256}"$/u.test(tag) ? tag : undefined;
+}
+
+function firstByteOf(contentRange: string | undefined): number | undefined {
+  const first = /^bytes (\d{1,15})-\d{1,15}\/(?:\d{1,15}|\*)$/u.exec(contentRange ?? "")?.[1];
+  return first === undefined ? undefined : Number(first);
+}
+
+/**
+ * A repository has no web pages, and nothing in it is encoded on the way. What answers so is in
+ * front of it: a maintenance page, a portal, a proxy. [OTA-78]
+ */
+function somethingElse(headers: IncomingHttpHeaders): string | undefined {
+  const { "content-type": type = "", "content-encoding": encoding = "identity" } = headers;
+  if (/^\s*(?:text\/html|application\/xhtml\+xml)\b/iu.test(type))
+    return "a web page, as in maintenance, or of a portal that wants somebody to log in";
+  if (encoding.toLowerCase() !== "identity") return `encoded as ${quoted(encoding, QUOTED_CHARACTERS_MAX)}`;
+  return undefined;
 }

@@ -1,10 +1,11 @@
 // The meaning of an EST server's status code. [ID-7]
 import { Fault, type FaultCode } from "../../hal/fault.ts";
+import { readRetryAfterMs } from "../../hal/format/retry-after.ts";
 import { quoted } from "../../hal/format/text.ts";
 import type { EnrolAnswer } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
 import type { HttpsResponse } from "./exchange.ts";
-import { QUOTED_BYTES_MAX, RETRY_AFTER_MS_DEFAULT, RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN } from "./limits.ts";
+import { QUOTED_BYTES_MAX, RETRY_AFTER_MS_DEFAULT } from "./limits.ts";
 
 /**
  * @throws Fault `enrol.bad-response`, `enrol.unauthorized`, `enrol.denied`, `enrol.revoked`,
@@ -33,7 +34,10 @@ function pendingCode(body: Uint8Array): "enrol.id-taken" | "enrol.pending" {
 export function refusal(answer: HttpsResponse, what: string): Fault {
   const reason = firstLine(answer.body);
   const quotation = reason === "" ? "" : `, saying ${quoted(reason, QUOTED_BYTES_MAX)}`;
-  return new Fault(codeOf(answer.status, reason), `${what}: the authority answered ${answer.status}${quotation}`);
+  const { "retry-after": again, date } = answer.headers;
+  return new Fault(codeOf(answer.status, reason), `${what}: the authority answered ${answer.status}${quotation}`, {
+    retryAfterMs: readRetryAfterMs(again, date),
+  });
 }
 
 /** [TUN-74] Our hub's answer begins with this code. EST itself has no status for it. */
@@ -46,16 +50,9 @@ function codeOf(status: number, reason: string): FaultCode {
   return status >= 500 && status < 600 ? "enrol.server-error" : "enrol.bad-response";
 }
 
-/**
- * Reads seconds or a date (RFC 9110 section 10.2.3). A date is taken relative to the answer's own
- * Date, because our clock may be wrong.
- * @returns a value between {@link RETRY_AFTER_MS_MIN} and {@link RETRY_AFTER_MS_MAX}.
- */
+/** @returns what the answer asks for, or else {@link RETRY_AFTER_MS_DEFAULT}. [OTA-77] */
 export function retryAfterMs(value: string | undefined, date: string | undefined): number {
-  const text = value?.trim() ?? "";
-  const requestedMs = /^\d{1,10}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.parse(date ?? "");
-  if (Number.isNaN(requestedMs)) return RETRY_AFTER_MS_DEFAULT;
-  return Math.min(Math.max(requestedMs, RETRY_AFTER_MS_MIN), RETRY_AFTER_MS_MAX);
+  return readRetryAfterMs(value, date) ?? RETRY_AFTER_MS_DEFAULT;
 }
 
 function firstLine(body: Uint8Array): string {

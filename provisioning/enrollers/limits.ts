@@ -5,8 +5,6 @@ export const RESPONSE_BYTES_MAX = 131_072;
 /** From the first octet sent to the last one received, including connection and handshake. */
 export const EXCHANGE_TIMEOUT_MS = 30_000;
 
-export const RETRY_AFTER_MS_MIN = 1000;
-export const RETRY_AFTER_MS_MAX = 3_600_000;
 /** For a 202 without Retry-After, although RFC 7030 section 4.2.3 demands one. */
 export const RETRY_AFTER_MS_DEFAULT = 60_000;
 

@@ -56,7 +56,11 @@ class Steps implements EnrolmentSteps {
     } catch (error) {
       if (!(error instanceof Fault) || PERMANENT.has(error.code)) throw error;
       this.#lastFault = error;
-      return { kind: "failed", code: error.code, jitter: this.#ports.random() };
+      const jitter = this.#ports.random();
+      const { retryAfterMs } = error;
+      // an authority under load asks to be left alone, whatever it was asked for [OTA-77]
+      if (effect.do === "ask" && retryAfterMs !== undefined) return { kind: "later", retryAfterMs, jitter };
+      return { kind: "failed", code: error.code, jitter };
     }
   }
 

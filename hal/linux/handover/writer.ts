@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { chmod, mkdir, open, opendir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HandoverWriter } from "../../ports.ts";
-import type { Fault } from "../../fault.ts";
+import { Fault } from "../../fault.ts";
+import { linuxHandoverReader } from "./reader.ts";
 import { isTemporary, pathOf, setAsideUnlessDirectory, temporaryPathOf, writeFault } from "../files/index.ts";
 
 /**
@@ -35,7 +36,8 @@ export async function linuxHandoverWriter(
   return {
     put: (name, bytes) => put(directory, name, bytes),
     remove: (name) => withWriteFault(`remove "${name}"`, () => rm(pathOf(directory, name), { force: true })),
-    clear: () => withWriteFault(`clear "${directory}"`, () => clear(directory)),
+    get: (name, bytesMax) => get(directory, name, bytesMax),
+    clear: (isKept = () => false) => withWriteFault(`clear "${directory}"`, () => clear(directory, isKept)),
   };
 }
 
@@ -58,11 +60,23 @@ async function put(directory: string, name: string, bytes: Uint8Array): Promise<
   });
 }
 
-async function clear(directory: string): Promise<void> {
+/** What cannot be read is fetched again, which costs less than a step that fails for it. */
+async function get(directory: string, name: string, bytesMax: number): Promise<Uint8Array | undefined> {
+  try {
+    await using handover = await linuxHandoverReader(directory);
+    return await handover.take(name, bytesMax);
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
+}
+
+async function clear(directory: string, isKept: (name: string) => boolean): Promise<void> {
   let entries = 0;
   for await (const entry of await opendir(directory)) {
     entries += 1;
     if (entries > NAMES_MAX) break;
+    if (isKept(entry.name) && !isTemporary(entry.name)) continue;
     if (entry.isFile() || isTemporary(entry.name)) await rm(join(directory, entry.name), { force: true });
   }
 }

@@ -20,6 +20,10 @@ export function chunkFileName(id: ChunkId): string {
   return `${id}.cacnk`;
 }
 
+export function isChunkFileName(name: string): boolean {
+  return name.endsWith(".cacnk") && isChunkId(name.slice(0, -".cacnk".length));
+}
+
 /**
  * The chunk's path below a store's directory: casync's layout, which spreads chunks over 65,536
  * folders.

@@ -10,6 +10,7 @@ async function serve(get: Repository["get"], path: (n: number) => string): Promi
   const got: string[] = [];
   const drop = {
     put: async (name: string) => void got.push(name),
+    get: async () => undefined,
     remove: async () => undefined,
     clear: async () => undefined,
   };
@@ -20,12 +21,13 @@ async function serve(get: Repository["get"], path: (n: number) => string): Promi
     bytesMax: 1e12,
     handoverName: `f-${requests}`,
   });
-  const context = { repository: { get }, drop, signal: new AbortController().signal };
+  const clock = { nowMs: () => 0, monotonicMs: () => 0, sleep: async () => undefined };
+  const context = { repository: { get }, drop, clock, random: () => 0, signal: new AbortController().signal };
   const fault: unknown = await fetchWanted(context, request).catch((error: unknown) => error);
   return { fault, got };
 }
 
-const oneByte = async (): Promise<Uint8Array> => Buffer.from("x");
+const oneByte = async (): Promise<Uint8Array> => Buffer.from("{");
 
 test("[OTA-40] a warden that wants the same file twice is refused", async (t) => {
   const { fault } = await serve(oneByte, () => "metadata/same.json");

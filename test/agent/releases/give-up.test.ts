@@ -155,12 +155,20 @@ async function givenUp(phase: UpdateStatus["phase"], code: FaultCode, change: Pa
 }
 
 test("[OTA-68] if the network is at fault, the warden keeps the release and the next connection continues it", async (t) => {
-  for (const code of ["fetch.unreachable", "fetch.timeout", "tls.hub-untrusted", "trust.expired", "file.no-space"] as const)
+  for (const code of [
+    "fetch.unreachable",
+    "fetch.timeout",
+    "fetch.refused",
+    "fetch.bad-response",
+    "tls.hub-untrusted",
+    "trust.expired",
+    "file.no-space",
+  ] as const)
     t.same(await givenUp("verified", code), ["connection"], code);
 });
 
 test("[OTA-68] if the release is at fault, it is abandoned at the warden", async (t) => {
-  for (const code of ["chunk.missing", "chunk.tampered", "index.invalid", "fetch.refused", "update.aborted"] as const)
+  for (const code of ["chunk.missing", "chunk.tampered", "index.invalid", "image.invalid", "update.aborted"] as const)
     t.same(await givenUp("fetching", code, { target: undefined }), ["abandon words", "poke"], code);
   t.same(await givenUp("verified", "chunk.missing", { target: undefined, instead: "os/a.json" }), [], "the same release by name");
 });

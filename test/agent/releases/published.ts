@@ -14,12 +14,16 @@ export const skip = needs("openssl");
 const directory = await temporaryDirectory(root);
 const shared: { pki?: Pki } = {};
 
+/** The authority of every repository of this test file. */
+export function labPki(): Pki {
+  return (shared.pki ??= makePki(directory));
+}
+
 export type Images = Readonly<Record<"root" | "kernel", Buffer>>;
 
 /** A repository in which nothing was published. */
 export function emptyRepository(t: Test, over: Partial<VerbHandlers> = {}): Promise<LabReleases> {
-  shared.pki ??= makePki(directory);
-  return labReleases(t, shared.pki, over);
+  return labReleases(t, labPki(), over);
 }
 
 /** A repository with metadata but without releases. */

@@ -6,6 +6,7 @@ import fastify from "fastify";
 import { assert } from "../../../hal/fault.ts";
 import { repositoryRoutes } from "../../../hub/repository/index.ts";
 import { type HttpRepository, createHttpRepository } from "../../../ota/http/index.ts";
+import type { LinePace } from "../../../ota/http/line.ts";
 import type { TestContext } from "../runner/context.ts";
 import type { Credential, Pki } from "./pki.ts";
 import { HANG_MS } from "../runner/process.ts";
@@ -25,14 +26,14 @@ export function portOf(address: AddressInfo | string | null): number {
 }
 
 /** The client connects to 127.0.0.1 and expects the name `localhost`. */
-export function clientOf(t: TestContext, pki: Pki, port: number, timeoutMs = HANG_MS, proxyPort?: number): HttpRepository {
+export function clientOf(t: TestContext, pki: Pki, port: number, pace?: LinePace, proxyPort?: number): HttpRepository {
   const client = createHttpRepository({
     host: "localhost",
     port,
     connectTo: { host: "127.0.0.1", port },
     context: createSecureContext({ ca: pki.authority.cert, cert: pki.client.cert, key: pki.client.key, minVersion: "TLSv1.3" }),
     prefix: "/repository",
-    timeoutMs,
+    pace: pace ?? { idleMs: HANG_MS, windowMs: HANG_MS, windowBytesMin: 0 },
     ...(proxyPort !== undefined && { proxy: { host: "127.0.0.1", port: proxyPort } }),
   });
   t.teardown(() => client.close());

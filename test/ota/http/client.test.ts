@@ -199,7 +199,7 @@ test(
         default: // silence
       }
     });
-    const client = clientOf(t, pki, port, 400);
+    const client = clientOf(t, pki, port, { idleMs: 400, windowMs: 60_000, windowBytesMin: 0 });
     for (const [path, code] of [
       ["redirect", "fetch.refused"],
       ["error", "fetch.refused"],
