@@ -1,7 +1,7 @@
 // Network interfaces, the USB devices that provide them, and the traces that DHCP clients leave.
 // Documentation/ABI/testing/sysfs-class-net. [LCK-31]
 import { join } from "node:path";
-import type { NetworkLink } from "../../ports.ts";
+import type { NetworkLink, Use } from "../../ports.ts";
 import { attribute, endOf, namesIn } from "./files.ts";
 
 /** linux/if_arp.h */
@@ -67,7 +67,14 @@ async function readTraces(root: string): Promise<Traces> {
 
 function dhcpOf({ networkd, run, dhcpcd }: Traces, name: string, index: string): Pick<NetworkLink, "dhcp4" | "dhcp6"> {
   return {
-    dhcp4: networkd.has(index) || run.has(`dhclient.${name}.pid`) || run.has(`udhcpc.${name}.pid`) || dhcpcd.has(`${name}.dhcp`),
-    dhcp6: run.has(`dhclient6.${name}.pid`) || run.has(`udhcpc6.${name}.pid`) || dhcpcd.has(`${name}.dhcp6`),
+    dhcp4: traced(
+      networkd.has(index) || run.has(`dhclient.${name}.pid`) || run.has(`udhcpc.${name}.pid`) || dhcpcd.has(`${name}.dhcp`),
+    ),
+    dhcp6: traced(run.has(`dhclient6.${name}.pid`) || run.has(`udhcpc6.${name}.pid`) || dhcpcd.has(`${name}.dhcp6`)),
   };
+}
+
+/** A client that leaves no trace here may run all the same. */
+function traced(found: boolean): Use {
+  return found ? "used" : "unknown";
 }

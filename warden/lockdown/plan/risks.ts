@@ -76,8 +76,8 @@ function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[])
 function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6 }: LinkFacts): readonly string[] {
   const planned = plan.links.find((link) => link.name === name);
   return [
-    ...(dhcp4 && planned?.dhcp4 !== true ? [`"${name}" has its address by DHCP, and "dhcp4" is not set`] : []),
-    ...(dhcp6 && planned?.dhcp6 !== true ? [`"${name}" has its address by DHCPv6, and "dhcp6" is not set`] : []),
+    ...(dhcp4 === "used" && planned?.dhcp4 !== true ? [`"${name}" has its address by DHCP, and "dhcp4" is not set`] : []),
+    ...(dhcp6 === "used" && planned?.dhcp6 !== true ? [`"${name}" has its address by DHCPv6, and "dhcp6" is not set`] : []),
   ];
 }
 

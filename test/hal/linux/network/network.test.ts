@@ -14,7 +14,7 @@ function put(root: string, files: Readonly<Record<string, string>>): void {
 }
 
 const ROUTE_HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-const none = { usb: undefined, dhcp4: false, dhcp6: false };
+const none = { usb: undefined, dhcp4: "unknown", dhcp6: "unknown" };
 
 test("[LCK-31] links show the USB device below them, also below a VLAN; the loopback, plain files and names that no table can hold are left out", async (t) => {
   const root = await temporaryDirectory(t);
@@ -57,10 +57,10 @@ test("[LCK-31] DHCP is recognized by what its clients leave in /run, and by noth
   t.same(
     links.map(({ name, dhcp4, dhcp6 }) => [name, dhcp4, dhcp6]),
     [
-      ["eth0", true, false],
-      ["eth1", true, true],
-      ["eth2", false, true],
-      ["eth3", false, false],
+      ["eth0", "used", "unknown"],
+      ["eth1", "used", "used"],
+      ["eth2", "unknown", "used"],
+      ["eth3", "unknown", "unknown"],
     ],
   );
 });
