@@ -244,6 +244,9 @@ export interface NetworkLink {
   /** The interface has an address by DHCP, or a DHCP client waits for one on it. */
   readonly dhcp4: Use;
   readonly dhcp6: Use;
+  /** [LCK-50] What was read that tells it, for people; undefined when it is unknown. */
+  readonly dhcp4Trace?: string | undefined;
+  readonly dhcp6Trace?: string | undefined;
 }
 
 /** A prefix that a link reaches. Length 0 is the default route. */
