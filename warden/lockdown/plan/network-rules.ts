@@ -49,18 +49,21 @@ function dhcp(link: string, client: number, server: number, peers: string[] | nu
  */
 export function policyRules(policy: Policy): readonly NetworkRule[] {
   const known = new Set(policy.links.map(({ name }) => name));
-  const inbound = policy.network.inbound.map(({ link, protocol, ports, from }): NetworkRule => ({
+  const inbound = policy.network.inbound.map(({ link, protocol, ports, sourcePort = null, from }): NetworkRule => ({
     direction: "in",
     link,
     protocol,
     ports: ranges(ports),
-    sourcePort: null,
+    sourcePort,
     peers: from === "any" ? null : "management",
     why: "policy",
+    // [LCK-62] nothing is asked by multicast over TCP
+    ...(protocol === "udp" ? { answers: true } : {}),
   }));
-  const outbound = policy.network.outbound.map(({ link, protocol, ports, to }): NetworkRule => ({
+  const outbound = policy.network.outbound.map(({ link, protocol, ports, sourcePort = null, to }): NetworkRule => ({
     ...out(protocol, ranges(ports), to === "any" ? null : to, "policy"),
     link: link ?? null,
+    sourcePort,
   }));
   return [...inbound, ...outbound].filter(
     ({ link, peers }) => (link === null || known.has(link)) && (peers !== "management" || policy.network.management.length > 0),

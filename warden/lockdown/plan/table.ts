@@ -1,6 +1,8 @@
 // The packet filter's table as text, in the canonical form that hal/linux/firewall reads back.
 // [LCK-2] [LCK-5] [LCK-6]
+import { mergeIntervals } from "../../../hal/format/intervals.ts";
 import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
+import { answerLines, askerSets, type Family, noteLine } from "./askers.ts";
 
 type TableContents = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
 type Direction = NetworkRule["direction"];
@@ -35,6 +37,7 @@ const LISTENERS = {
  */
 export function renderTable(contents: TableContents): string {
   const blocks = [
+    ...askerSets(askedFamilies(contents)),
     ...managementSets(contents.management),
     ["chain input {", ...chainLines("in", contents), "}"],
     ["chain forward {", "\ttype filter hook forward priority filter; policy drop;", "}"],
@@ -47,7 +50,7 @@ function managementSets(management: readonly string[]): readonly string[][] {
   return ([4, 6] as const).flatMap((family) => {
     const own = ofFamily(management, family);
     if (own.length === 0) return [];
-    const elements = `\telements = { ${[...own].sort().join(", ")} }`;
+    const elements = `\telements = { ${mergeIntervals(own).join(", ")} }`;
     return [[`set management${family} {`, `\ttype ipv${family}_addr`, "\tflags interval", elements, "}"]];
   });
 }
@@ -72,7 +75,8 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
     multicastMembership4(`${link} ${quotedSet(names)}`),
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
     ...(direction === "in" ? echoRules(contents) : []),
-    ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents.management)),
+    ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents)),
+    ...(direction === "out" ? answerLines(networkRules, (name) => familiesOf(links, name)) : []),
   ];
   return lines.map((line) => `\t${line}`);
 }
@@ -114,24 +118,33 @@ function echoRules({ echo, management }: TableContents): readonly string[] {
 }
 
 /** One rule for each family where the far side is named, otherwise one for both. */
-function ruleLines(
-  { direction, link, protocol, ports, sourcePort, peers }: NetworkRule,
-  linkKeyword: string,
-  management: readonly string[],
-): readonly string[] {
+function ruleLines(rule: NetworkRule, linkKeyword: string, { links, management }: TableContents): readonly string[] {
+  const { direction, link, protocol, ports, sourcePort, peers, answers } = rule;
   const before = link === null ? [] : [`${linkKeyword} "${link}"`];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
-    `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,
-    "accept",
+    `${protocol} dport ${set(ports.map(([from, to]) => `${from}-${to}`))}`,
   ];
-  if (peers === null) return [[...before, ...after].join(" ")];
+  const asked = answers === true && link !== null ? familiesOf(links, link) : [];
+  if (peers === null)
+    return [...asked.map((family) => noteLine(family, before, after)), [...before, ...after, "accept"].join(" ")];
   return ([4, 6] as const).flatMap((family) => {
     const own = ofFamily(peers === "management" ? management : peers, family);
     if (own.length === 0) return [];
     const far = `${family === 4 ? "ip" : "ip6"} ${direction === "in" ? "saddr" : "daddr"}`;
-    return [[...before, `${far} ${peers === "management" ? `@management${family}` : set(own)}`, ...after].join(" ")];
+    const from = [...before, `${far} ${peers === "management" ? `@management${family}` : set(own)}`];
+    return [...(asked.includes(family) ? [noteLine(family, from, after)] : []), [...from, ...after, "accept"].join(" ")];
   });
+}
+
+/** The families in which a door of this machine may be asked by multicast. */
+function askedFamilies({ links, networkRules }: TableContents): readonly Family[] {
+  const asked = networkRules.flatMap(({ answers, link }) => (answers === true && link !== null ? familiesOf(links, link) : []));
+  return ([4, 6] as const).filter((family) => asked.includes(family));
+}
+
+function familiesOf(links: TableContents["links"], link: string): readonly Family[] {
+  return links.some(({ name, ipv6 }) => name === link && ipv6) ? [4, 6] : [4];
 }
 
 function ofFamily(prefixes: readonly string[], family: 4 | 6): readonly string[] {
@@ -142,8 +155,11 @@ function quotedSet(names: readonly string[]): string {
   return set(names.map((name) => `"${name}"`));
 }
 
-/** Sorted as text, a single element without braces: the canonical form of hal/linux/firewall. */
+/**
+ * The canonical form of hal/linux/firewall: the fewest elements, sorted as text, a single one
+ * without braces. [LCK-60]
+ */
 function set(elements: readonly string[]): string {
-  const [only, ...more] = elements;
-  return only !== undefined && more.length === 0 ? only : `{ ${[...elements].sort().join(", ")} }`;
+  const [only = "", ...more] = mergeIntervals(elements);
+  return more.length === 0 ? only : `{ ${[only, ...more].join(", ")} }`;
 }
