@@ -25,6 +25,7 @@ export function passes(plan: Plan, packet: Packet): boolean {
   return plan.networkRules.some((rule) => {
     if (rule.direction !== packet.direction || rule.protocol !== packet.protocol) return false;
     if (rule.link !== null && rule.link !== packet.link) return false;
+    if (rule.near !== undefined) return false; // the packet does not tell the near side
     if (rule.sourcePort !== null && rule.sourcePort !== packet.sourcePort) return false;
     if (!rule.ports.some(([from, to]) => from <= packet.port && packet.port <= to)) return false;
     if (rule.peers === null) return true;
