@@ -234,15 +234,19 @@ export interface NetworkFacts {
   readonly nameServers: readonly string[];
 }
 
+/** [LCK-40] What could not be told about the machine is `unknown`, and never taken for `unused`. */
+export type Use = "used" | "unused" | "unknown";
+
 export interface NetworkLink {
   readonly name: string;
   /** The port of the USB device that provides the interface. */
   readonly usb: string | undefined;
-  /**
-   * The interface has an address by DHCP, as far as the DHCP client leaves a trace of it in /run.
-   */
-  readonly dhcp4: boolean;
-  readonly dhcp6: boolean;
+  /** The interface has an address by DHCP, or a DHCP client waits for one on it. */
+  readonly dhcp4: Use;
+  readonly dhcp6: Use;
+  /** [LCK-50] What was read that tells it, for people; undefined when it is unknown. */
+  readonly dhcp4Trace?: string | undefined;
+  readonly dhcp6Trace?: string | undefined;
 }
 
 /** A prefix that a link reaches. Length 0 is the default route. */

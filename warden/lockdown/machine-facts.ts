@@ -1,6 +1,6 @@
 // The machine as the planner sees it, read once for each plan: from /sys, /proc, the hub's anchors
 // and the resolver's configuration.
-import type { UsbState } from "../../hal/ports.ts";
+import type { Use, UsbState } from "../../hal/ports.ts";
 import type { HubAnchors } from "../../ota/format/anchors.ts";
 import { parsePrefix } from "./format/index.ts";
 
@@ -20,8 +20,11 @@ export interface LinkFacts {
   readonly name: string;
   /** The interface has a default route, so the hub is reached through it. */
   readonly uplink: boolean;
-  readonly dhcp4: boolean;
-  readonly dhcp6: boolean;
+  readonly dhcp4: Use;
+  readonly dhcp6: Use;
+  /** [LCK-50] What was read that tells it. */
+  readonly dhcp4Trace?: string | undefined;
+  readonly dhcp6Trace?: string | undefined;
   /** The port of the USB device that provides the interface. */
   readonly usb: string | undefined;
 }

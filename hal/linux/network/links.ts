@@ -1,7 +1,8 @@
-// Network interfaces, the USB devices that provide them, and the traces that DHCP clients leave.
+// Network interfaces, the USB devices that provide them, and whether their addresses come by DHCP.
 // Documentation/ABI/testing/sysfs-class-net. [LCK-31]
 import { join } from "node:path";
 import type { NetworkLink } from "../../ports.ts";
+import { withDhcp } from "./dhcp/index.ts";
 import { attribute, endOf, namesIn } from "./files.ts";
 
 /** linux/if_arp.h */
@@ -15,18 +16,25 @@ const USB_PORT = /^\d{1,3}-\d{1,3}(?:\.\d{1,3})*$/u;
  */
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/u;
 
-/** Sorted by name. @throws Fault `file.read-failed`. */
-export async function readLinks(root: string): Promise<readonly NetworkLink[]> {
+/** Sorted by name. @param ip see {@link withDhcp}. @throws Fault `file.read-failed`. */
+export async function readLinks(root: string, ip: string | undefined): Promise<readonly NetworkLink[]> {
   const folder = join(root, "sys/class/net");
-  const traces = await readTraces(root);
-  const links: NetworkLink[] = [];
+  const links: (Pick<NetworkLink, "name" | "usb"> & { readonly index: string })[] = [];
   for (const name of (await namesIn(folder)).filter((one) => PLAIN_NAME.test(one) && one !== "lo")) {
     const type = await attribute(join(folder, name), "type");
     if (type === "" || type === ARPHRD_LOOPBACK) continue; // bonding_masters is a plain file
     const index = await attribute(join(folder, name), "ifindex");
-    links.push({ name, usb: await usbPortOf(join(folder, name)), ...dhcpOf(traces, name, index) });
+    links.push({ name, usb: await usbPortOf(join(folder, name)), index: /^\d{1,10}$/u.test(index) ? index : "" });
   }
-  return links;
+  const found = await withDhcp(root, ip, links);
+  return found.map(({ name, usb, dhcp4, dhcp6, dhcp4Trace, dhcp6Trace }) => ({
+    name,
+    usb,
+    dhcp4,
+    dhcp6,
+    dhcp4Trace,
+    dhcp6Trace,
+  }));
 }
 
 /**
@@ -41,33 +49,4 @@ async function usbPortOf(link: string): Promise<string | undefined> {
     if (port !== undefined) return port;
   }
   return undefined;
-}
-
-/**
- * Files that DHCP clients keep below /run while they hold an address. Files that outlive a boot
- * would prove nothing.
- */
-interface Traces {
-  /** systemd-networkd: one file for each interface, named by its index; IPv4 only. */
-  readonly networkd: ReadonlySet<string>;
-  /** dhclient as ifupdown starts it, and udhcpc. */
-  readonly run: ReadonlySet<string>;
-  /** dhcpcd's resolv.conf hook. */
-  readonly dhcpcd: ReadonlySet<string>;
-}
-
-async function readTraces(root: string): Promise<Traces> {
-  const names = async (folder: string): Promise<ReadonlySet<string>> => new Set(await namesIn(join(root, folder)));
-  return {
-    networkd: await names("run/systemd/netif/leases"),
-    run: await names("run"),
-    dhcpcd: await names("run/dhcpcd/hook-state/resolv.conf"),
-  };
-}
-
-function dhcpOf({ networkd, run, dhcpcd }: Traces, name: string, index: string): Pick<NetworkLink, "dhcp4" | "dhcp6"> {
-  return {
-    dhcp4: networkd.has(index) || run.has(`dhclient.${name}.pid`) || run.has(`udhcpc.${name}.pid`) || dhcpcd.has(`${name}.dhcp`),
-    dhcp6: run.has(`dhclient6.${name}.pid`) || run.has(`udhcpc6.${name}.pid`) || dhcpcd.has(`${name}.dhcp6`),
-  };
 }

@@ -13,8 +13,8 @@ import { eventually } from "../runner/process.ts";
 
 export const NETWORK: NetworkFacts = {
   links: [
-    { name: "eth0", usb: undefined, dhcp4: false, dhcp6: false },
-    { name: "eth1", usb: undefined, dhcp4: false, dhcp6: false },
+    { name: "eth0", usb: undefined, dhcp4: "unused", dhcp6: "unused" },
+    { name: "eth1", usb: undefined, dhcp4: "unused", dhcp6: "unused" },
   ],
   routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
   nameServers: [],

@@ -52,8 +52,8 @@ export const NO_USB: UsbState = { controllers: [], ports: [], devices: [] };
 export function labSnapshot(change: Partial<MachineFacts> = {}): MachineFacts {
   return {
     links: [
-      { name: "eth0", uplink: true, dhcp4: true, dhcp6: false, usb: undefined },
-      { name: "eth1", uplink: false, dhcp4: false, dhcp6: false, usb: undefined },
+      { name: "eth0", uplink: true, dhcp4: "used", dhcp6: "unused", usb: undefined },
+      { name: "eth1", uplink: false, dhcp4: "unused", dhcp6: "unused", usb: undefined },
     ],
     hub: [
       { address: undefined, port: 8443 },

@@ -123,7 +123,7 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     chip: undefined,
     tpm: undefined,
     network: {
-      links: [{ name: "eth0", usb: undefined, dhcp4: false, dhcp6: false }],
+      links: [{ name: "eth0", usb: undefined, dhcp4: "unused", dhcp6: "unused" }],
       routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
       nameServers: [],
     },

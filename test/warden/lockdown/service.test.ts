@@ -2,6 +2,7 @@
 // On a machine in memory.
 import * as v from "valibot";
 import { test } from "tap";
+import type { NetworkLink } from "../../../hal/ports.ts";
 import { planHash } from "../../../warden/lockdown/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS } from "../../../warden/protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES } from "../../../warden/protocol/limits.ts";
@@ -224,7 +225,12 @@ test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub 
     { link: "eth1", family: 4, bytes: [10, 0, 0, 0], length: 8 },
     { link: "eth0", family: 4, bytes: [10, 1, 0, 0], length: 16 },
   ] as const;
-  const links = ["eth0", "eth1", "wwan0"].map((name) => ({ name, usb: undefined, dhcp4: false, dhcp6: false }));
+  const links = ["eth0", "eth1", "wwan0"].map((name): NetworkLink => ({
+    name,
+    usb: undefined,
+    dhcp4: "unused",
+    dhcp6: "unused",
+  }));
   const network = { read: async () => ({ links, routes, nameServers: [] }) };
   const uplinks = async (address: string | undefined): Promise<readonly string[]> => {
     const found = await readProtected({ network, console: undefined, hubEndpoints: [{ address, port: 443 }] });

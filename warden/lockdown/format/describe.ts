@@ -56,11 +56,12 @@ function serialText(serial: string): string {
   return printableJson(serial).replaceAll(" ", String.raw`\u0020`);
 }
 
-function ruleText({ direction, link, protocol, ports, sourcePort, peers, why, answers }: NetworkRule, plan: Plan): string {
+function ruleText({ direction, link, protocol, ports, sourcePort, peers, near, why, answers }: NetworkRule, plan: Plan): string {
   const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(" ");
   const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
   const [from, to] =
     sourcePort === null ? ["", ""] : direction === "in" ? [` port ${sourcePort}`, ""] : ["", ` from port ${sourcePort}`];
   const answered = answers === true ? ", answered to who asks by multicast or broadcast" : "";
-  return `${direction}: ${protocol} ${range}${to} ${direction === "in" ? "from" : "to"} ${far}${from}${link === null ? "" : ` on ${link}`}${answered} (${why})`;
+  const at = near === undefined ? "" : ` ${direction === "in" ? "to" : "from"} ${near.join(" ")}`;
+  return `${direction}: ${protocol} ${range}${to} ${direction === "in" ? "from" : "to"} ${far}${from}${at}${link === null ? "" : ` on ${link}`}${answered} (${why})`;
 }

@@ -17,6 +17,8 @@ export const networkRuleSchema = v.strictObject({
   sourcePort: v.nullable(portNumberSchema),
   /** The far side; null for anybody. */
   peers: v.nullable(v.union([v.literal("management"), v.array(prefixSchema)])),
+  /** [LCK-53] The near side, where only some of the device's IPv6 addresses count. */
+  near: v.optional(v.array(prefixSchema)),
   why: v.picklist(["hub", "name-service", "dhcp", "policy"]),
   /**
    * [LCK-62] Of a door that may be asked by multicast or broadcast: what goes from its port to who

@@ -23,24 +23,27 @@ export function necessaryRules(facts: MachineFacts, withNameService: boolean): r
   return [...hub, ...dns];
 }
 
+/** RFC 4291 section 2.5.6: what has such an address on either side stays on the link. */
+const ON_LINK = ["fe80::/10"];
+
 /**
- * RFC 2131 section 4.1 (ports 67, 68) and RFC 8415 section 7.2 (ports 546, 547). Answers to a
- * broadcast or multicast belong to no connection that the kernel knows.
+ * [LCK-53] RFC 2131 section 4.1 (ports 67, 68) and RFC 8415 section 7.2 (ports 546, 547). Answers
+ * to a broadcast or multicast belong to no connection that the kernel knows. Neither standard binds
+ * the server's answer to an address or port: a server or relay agent has several, and whoever means
+ * harm chooses both. DHCPv6 is bound to the link instead, by either side's address.
  */
 export function dhcpRules(links: readonly Link[]): readonly NetworkRule[] {
   return links.flatMap(({ name, dhcp4, dhcp6 }) => [
-    ...(dhcp4 ? dhcp(name, 68, 67, null) : []),
-    ...(dhcp6 ? dhcp(name, 546, 547, ["fe80::/10"]) : []),
+    ...(dhcp4 ? [dhcp(name, "in", 68, null), dhcp(name, "out", 67, null)] : []),
+    ...(dhcp6
+      ? [dhcp(name, "in", 546, ON_LINK), { ...dhcp(name, "in", 546, null), near: ON_LINK }, dhcp(name, "out", 547, null)]
+      : []),
   ]);
 }
 
-function dhcp(link: string, client: number, server: number, peers: string[] | null): readonly NetworkRule[] {
-  const both = { link, protocol: "udp", why: "dhcp" } as const;
-  return [
-    { ...both, direction: "in", ports: [[client, client]], sourcePort: server, peers },
-    // requested by broadcast or multicast, renewed by unicast
-    { ...both, direction: "out", ports: [[server, server]], sourcePort: null, peers: null },
-  ];
+/** Requested by broadcast or multicast, renewed by unicast: so it goes out to any address. */
+function dhcp(link: string, direction: NetworkRule["direction"], port: number, peers: string[] | null): NetworkRule {
+  return { direction, link, protocol: "udp", ports: [[port, port]], sourcePort: null, peers, why: "dhcp" };
 }
 
 /**

@@ -25,6 +25,7 @@ export function passes(plan: Plan, packet: Packet): boolean {
   return plan.networkRules.some((rule) => {
     if (rule.direction !== packet.direction || rule.protocol !== packet.protocol) return false;
     if (rule.link !== null && rule.link !== packet.link) return false;
+    if (rule.near !== undefined) return false; // the packet does not tell the near side
     if (rule.sourcePort !== null && rule.sourcePort !== packet.sourcePort) return false;
     if (!rule.ports.some(([from, to]) => from <= packet.port && packet.port <= to)) return false;
     if (rule.peers === null) return true;
@@ -73,11 +74,17 @@ function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[])
   ];
 }
 
-function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6 }: LinkFacts): readonly string[] {
+/** [LCK-50] A text says by which trace the use is known. */
+function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6, dhcp4Trace, dhcp6Trace }: LinkFacts): readonly string[] {
   const planned = plan.links.find((link) => link.name === name);
+  const by = (trace: string | undefined): string => (trace === undefined ? "" : ` (by ${trace})`);
   return [
-    ...(dhcp4 && planned?.dhcp4 !== true ? [`"${name}" has its address by DHCP, and "dhcp4" is not set`] : []),
-    ...(dhcp6 && planned?.dhcp6 !== true ? [`"${name}" has its address by DHCPv6, and "dhcp6" is not set`] : []),
+    ...(dhcp4 === "used" && planned?.dhcp4 !== true
+      ? [`"${name}" has its address by DHCP${by(dhcp4Trace)}, and "dhcp4" is not set`]
+      : []),
+    ...(dhcp6 === "used" && planned?.dhcp6 !== true
+      ? [`"${name}" has its address by DHCPv6${by(dhcp6Trace)}, and "dhcp6" is not set`]
+      : []),
   ];
 }
 

@@ -28,6 +28,16 @@ const LISTENERS = {
 } as const;
 
 /**
+ * [LCK-52] Errors about a packet that some rule let pass, also path MTU discovery (RFC 1191, RFC
+ * 8201; RFC 4890 section 4.3.1). A redirect is none of them, though for IPv4 the kernel relates it
+ * to a connection too: a neighbour that sends one would lead the device's packets where it likes.
+ */
+const ERRORS = [
+  "ct state related icmp type { destination-unreachable, parameter-problem, time-exceeded } accept",
+  "ct state related icmpv6 type { destination-unreachable, packet-too-big, parameter-problem, time-exceeded } accept",
+] as const;
+
+/**
  * [LCK-2] For IPv4 and IPv6 alike it drops what comes in, rejects what goes out (so that a local
  * program learns at once that it may not) and forwards nothing. Then come the network rules.
  *
@@ -71,7 +81,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
     ...refusals(direction, `${link} != ${quotedSet(names)} `),
     ...(onlyIpv4.length === 0 ? [] : [`${link} ${quotedSet(onlyIpv4)} meta nfproto ipv6 ${refuse}`]),
     "ct state established ct direction reply accept",
-    `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
+    ...ERRORS,
     multicastMembership4(`${link} ${quotedSet(names)}`),
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
     ...(direction === "in" ? echoRules(contents) : []),
@@ -85,7 +95,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
  * IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not
  * have.
  */
-const PROTOCOL = { icmp: 1, igmp: 2, tcp: 6, icmpv6: 58 } as const;
+const PROTOCOL = { igmp: 2, tcp: 6 } as const;
 
 /**
  * Incoming packets are dropped silently. A local program must learn at once that it may not send:
@@ -119,8 +129,11 @@ function echoRules({ echo, management }: TableContents): readonly string[] {
 
 /** One rule for each family where the far side is named, otherwise one for both. */
 function ruleLines(rule: NetworkRule, linkKeyword: string, { links, management }: TableContents): readonly string[] {
-  const { direction, link, protocol, ports, sourcePort, peers, answers } = rule;
-  const before = link === null ? [] : [`${linkKeyword} "${link}"`];
+  const { direction, link, protocol, ports, sourcePort, peers, near, answers } = rule;
+  const before = [
+    ...(link === null ? [] : [`${linkKeyword} "${link}"`]),
+    ...(near === undefined ? [] : [`ip6 ${direction === "in" ? "daddr" : "saddr"} ${set(near)}`]),
+  ];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
     `${protocol} dport ${set(ports.map(([from, to]) => `${from}-${to}`))}`,

@@ -114,8 +114,8 @@ function mayPass(policy: Policy, packet: Packet): boolean {
       return from <= port && port <= to;
     });
   if (direction === "in") {
-    if (link.dhcp4 && protocol === "udp" && port === 68 && sourcePort === 67) return true;
-    if (link.dhcp6 && protocol === "udp" && port === 546 && sourcePort === 547 && within(["fe80::/10"], address)) return true;
+    if (link.dhcp4 && protocol === "udp" && port === 68) return true;
+    if (link.dhcp6 && protocol === "udp" && port === 546 && within(["fe80::/10"], address)) return true;
     return (
       !shut &&
       policy.network.inbound.some(
@@ -188,6 +188,8 @@ function holds(left: string, list: readonly string[], packet: Packet): boolean {
   if (left === "meta l4proto") return list.includes(packet.protocol === "tcp" ? "6" : "17");
   // neither an answer nor ICMP
   if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit" || left === "ip ttl") return false;
+  // the device's own address is no link-local one here
+  if ((word === "ip" || word === "ip6") && (packet.direction === "in") !== (field === "saddr")) return false;
   if (word === "ip" || word === "ip6")
     return family(packet.address) === (word === "ip" ? "ipv4" : "ipv6") && within(list, packet.address);
   return word === packet.protocol && inRange(field === "dport" ? packet.port : packet.sourcePort);
