@@ -272,6 +272,7 @@ async function run(file: string, stop: AbortSignal): Promise<void> {
   const lock = await lockState(config.stateDirectory);
   try {
     const damage = createDamageLog((fault) => log(`trouble: ${fault.code}: ${fault.message}`));
+    if (lock.readOnly !== undefined) damage.report(lock.readOnly);
     const files = tolerateDamage(await linuxFiles(config.stateDirectory), damage.report);
     const tpm = await tpmAtStart(config, files);
     const environment = await environmentFor(tpm, config, files);

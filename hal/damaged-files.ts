@@ -48,6 +48,11 @@ export function damagedFiles(fault: Fault): DurableFiles {
   };
 }
 
+/** Files of a directory that is not there and cannot be made: there are none. [STA-50] */
+export function absentFiles(fault: Fault): DurableFiles {
+  return { ...damagedFiles(fault), get: async () => undefined };
+}
+
 /**
  * [STA-4] `files`, with a file that is oversized, unreadable, another user's or no regular file
  * read as one without bytes: each reader then handles it as it handles a flipped bit, by the rule

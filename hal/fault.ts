@@ -242,6 +242,14 @@ interface FaultOptions extends ErrorOptions {
 }
 
 /**
+ * Whether `error` says that the disk takes no bytes, because it is full or read-only. What is there
+ * can still be read, so whoever can go on without a new record does. [STA-50]
+ */
+export function takesNothing(error: unknown): error is Fault {
+  return error instanceof Fault && (error.code === "file.no-space" || error.code === "file.read-only");
+}
+
+/**
  * Gives a foreign error a code at the edge where it enters.
  * @returns `error` itself when it is a Fault, otherwise a Fault with `code` and `error` as its
  *   cause.

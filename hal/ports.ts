@@ -86,6 +86,8 @@ export interface AppendFiles {
 export interface StateLock {
   /** The lock is also released when the process ends, however it ends. */
   release(): Promise<void>;
+  /** [STA-50] The disk is read-only: nothing can be stored. */
+  readonly readOnly?: Fault;
 }
 
 /** Wall clock, monotonic clock and timers. Code that decides by time takes one of these. */

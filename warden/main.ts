@@ -198,7 +198,7 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
   const { config } = settings;
   const lock = await lockState(config.stateDirectory);
   try {
-    await serveLocked(settings, stop);
+    await serveLocked(settings, lock.readOnly, stop);
   } finally {
     await lock.release();
   }
@@ -208,7 +208,7 @@ async function live(file: string, stop: AbortSignal): Promise<void> {
  * Opens the warden, then its socket. Requests that were begun are answered before the log is
  * closed.
  */
-async function serveLocked({ config, configHash }: Settings, stop: AbortSignal): Promise<void> {
+async function serveLocked({ config, configHash }: Settings, readOnly: Fault | undefined, stop: AbortSignal): Promise<void> {
   const hubKeys = await hubKeysOrFault(config.anchors);
   const { boardRoot, commissionedIdFile } = config;
   const { tcti, ownership: tpmOwnership } = config.tpm;
@@ -216,6 +216,7 @@ async function serveLocked({ config, configHash }: Settings, stop: AbortSignal):
   const { troubles, ...image } = await loadImage(config);
   const clock = config.setClock ? linuxClock() : createSimulatedClock();
   const damage = createDamageLog((fault) => say(`trouble: ${fault.code}: ${fault.message}`));
+  if (readOnly !== undefined) damage.report(readOnly);
   await using auditLog = await ownAppendFiles(`${config.stateDirectory}/audit`, { report: damage.report });
   const state = await linuxFiles(config.stateDirectory);
   const warden = await openWarden(

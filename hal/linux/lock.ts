@@ -45,11 +45,31 @@ const EXIT_HELD = 75;
 export async function lockState(directory: string, flock = "flock"): Promise<StateLock> {
   await openDirectory(linuxOps, directory);
   const path = join(directory, LOCK_FILE);
-  const file = await openLockFile(path);
+  try {
+    return await lockFile(await openLockFile(path), directory, flock, true);
+  } catch (error) {
+    if (!(error instanceof Fault && errnoOf(error.cause) === "EROFS")) throw error;
+    const why = "the disk is read-only, so nothing is stored until it is repaired and the program starts again";
+    const readOnly = new Fault(error.code, `use "${directory}": ${why}`, { cause: error });
+    return { ...(await lockFile(await openToRead(path, directory), directory, flock, false)), readOnly };
+  }
+}
+
+/** [STA-50] flock(2) needs no right to write. Without the file the directory itself is locked. */
+async function openToRead(path: string, directory: string): Promise<FileHandle> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = constants;
+  try {
+    return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch {
+    return await open(directory, O_RDONLY | O_DIRECTORY);
+  }
+}
+
+async function lockFile(file: FileHandle, directory: string, flock: string, mayWrite: boolean): Promise<StateLock> {
   try {
     if (!(await take(file, flock)))
       throw new Fault("lock.held", `take the state directory "${directory}": held by ${await owner(file)}`);
-    await writeOwner(file, path);
+    if (mayWrite) await writeOwner(file, join(directory, LOCK_FILE));
   } catch (error) {
     await file.close();
     throw error;

@@ -1,5 +1,6 @@
 // The audit key: created here, signs checkpoints, and never leaves the device. [AUD-7]
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { Fault } from "../../hal/fault.ts";
 import type { DurableFiles } from "../../hal/ports.ts";
 import { auditKeyName, checkpointOrigin, ed25519Raw, type Verifier, verifierOf } from "./format/index.ts";
 import { AUDIT_KEY_BYTES_MAX } from "./limits.ts";
@@ -29,7 +30,12 @@ export async function createAuditKey(state: DurableFiles, epoch: number, deviceI
   const unreadable = await state.get(name, AUDIT_KEY_BYTES_MAX);
   if (unreadable !== undefined) await state.put(`${name}.rejected`, unreadable);
   const { privateKey } = generateKeyPairSync("ed25519");
-  await state.put(name, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })));
+  try {
+    await state.put(name, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })));
+  } catch (error) {
+    // [STA-50] it signs nothing but the empty log, and is another one at the next start
+    if (!(error instanceof Fault && error.code === "file.read-only")) throw error;
+  }
   return signerOf(privateKey, deviceId);
 }
 

@@ -6,7 +6,7 @@
 // contradicted (a log must not sign two histories), and the hub cannot take it for the log it
 // knows. The hub witnesses again only after the owner has admitted the device anew. The first
 // record of the new epoch says what was found. Meanwhile the warden goes on recording.
-import { Fault } from "../../hal/fault.ts";
+import { Fault, takesNothing } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { lastEpoch, listEpoch, type SoundEpoch } from "./epoch.ts";
@@ -163,15 +163,26 @@ async function resume(
       await savePendingEvents(state, pending);
     }
     const name = segmentName(epoch, torn.segment);
-    if (torn.validBytes === 0) await files.remove(name);
-    else await files.truncate(name, torn.validBytes);
+    await unlessNothing(torn.validBytes === 0 ? files.remove(name) : files.truncate(name, torn.validBytes));
   } else {
     // if the previous process was killed, what was read may not be on the disk yet; truncating to
     // the same length syncs it before anything of it is signed
     const last = Math.max(...segments.keys());
-    if (segments.size > 0) await files.truncate(segmentName(epoch, last), segments.get(last) ?? 0);
+    if (segments.size > 0) await unlessNothing(files.truncate(segmentName(epoch, last), segments.get(last) ?? 0));
   }
   return { log: createLogState(epoch, signer, sound), pending };
+}
+
+/**
+ * [STA-50] On a disk that takes nothing the log is read as it is: it goes on when a later start can
+ * write, because until then nothing is appended to it.
+ */
+async function unlessNothing(change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (!takesNothing(error)) throw error;
+  }
 }
 
 /** Repeated tampering must not fill the disk: only the first and the last closed epoch are kept. */

@@ -1,6 +1,6 @@
 // Checkpoints of the open log: signed with a proof, taken back with the hub's cosignature, and
 // stored at the close.
-import { Fault } from "../../hal/fault.ts";
+import { Fault, takesNothing } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { openCheckpoint, saveClosed, saveWitnessed, signCheckpoint } from "./checkpoints.ts";
 import { frontierRoot, type Verifier, verifyConsistency } from "./format/index.ts";
@@ -86,7 +86,7 @@ export async function storeClosingCheckpoint(state: DurableFiles, log: LogState)
   try {
     await saveClosed(state, log.epoch, signCheckpoint(log.signer, size, frontierRoot(log.tree)));
   } catch (error) {
-    if (!(error instanceof Fault && error.code === "file.no-space")) throw error;
+    if (!takesNothing(error)) throw error;
     return;
   }
   log.closedAt = size;

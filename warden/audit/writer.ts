@@ -1,7 +1,7 @@
 // The writer of the audit log: one batch at a time, so that callers who wait share a write and its
 // sync. It keeps the log within its bounds, and never builds on what a failed write has left.
 // [AUD-10] [AUD-11]
-import { asFault, Fault } from "../../hal/fault.ts";
+import { asFault, Fault, takesNothing } from "../../hal/fault.ts";
 import type { AppendFiles, DurableFiles } from "../../hal/ports.ts";
 import { atLeast, AUDIT_RANKS, type AuditRank, type Batch, composeBatch, roomIn, type StampedEntry } from "./batch.ts";
 import {
@@ -119,13 +119,13 @@ class BatchWriter implements AuditWriter {
     try {
       await this.#cutZeros();
     } catch (error) {
-      if (!(error instanceof Fault && error.code === "file.no-space")) throw error;
+      if (!takesNothing(error)) throw error;
     }
   }
 
   /**
-   * Where the disk is full, tries again with fewer entries each time: the least important are
-   * dropped first.
+   * [STA-51] Where the disk takes nothing, tries again with fewer entries each time: the least
+   * important are dropped first.
    */
   async #writeOrDrop(items: readonly QueuedEntry[]): Promise<readonly QueuedEntry[]> {
     for (const lowest of AUDIT_RANKS) {
@@ -136,7 +136,7 @@ class BatchWriter implements AuditWriter {
         if (!(await this.#prepare()) || !(await this.#removeOldest())) break;
       }
     }
-    await this.drop(items, "the disk is full");
+    await this.drop(items, "the disk is full or read-only");
     return [];
   }
 
@@ -172,8 +172,8 @@ class BatchWriter implements AuditWriter {
         await this.#storeFullSegment();
         return true;
       } catch (error) {
-        if (!(error instanceof Fault && error.code === "file.no-space")) throw error;
-        if (!(await this.#removeOldest())) return false;
+        if (!takesNothing(error)) throw error;
+        if (error.code === "file.read-only" || !(await this.#removeOldest())) return false;
       }
     }
   }
@@ -260,7 +260,7 @@ class BatchWriter implements AuditWriter {
       this.#log.reserveRefused ||= reserve > 0 && length === openBytes + batch.bytes.byteLength;
     } catch (error) {
       const fault = asFault(error, "audit.write-failed", "append to the audit log");
-      const noSpace = fault.code === "file.no-space";
+      const noSpace = takesNothing(fault);
       this.#suspect = { noSpace };
       if (noSpace) return false;
       throw fault;
@@ -309,7 +309,12 @@ class BatchWriter implements AuditWriter {
   async #removeOldest(): Promise<boolean> {
     const next = nextRemovable(this.#log, this.#limits);
     if (next === undefined) return false;
-    await this.#files.remove(next.name);
+    try {
+      await this.#files.remove(next.name);
+    } catch (error) {
+      if (takesNothing(error)) return false;
+      throw error;
+    }
     next.removed();
     return true;
   }

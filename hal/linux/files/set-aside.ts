@@ -2,7 +2,7 @@
 // never removed, because no program of ours has made it. [STA-13]
 import { constants } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { damagedFiles, isUnreadable } from "../../damaged-files.ts";
+import { absentFiles, damagedFiles, isUnreadable } from "../../damaged-files.ts";
 import { Fault } from "../../fault.ts";
 import type { AppendFiles, DurableFiles } from "../../ports.ts";
 import { linuxAppendFiles } from "./append.ts";
@@ -43,7 +43,8 @@ export interface OwnDirectoryOptions {
  */
 export async function ownFiles(directory: string, options: OwnDirectoryOptions): Promise<DurableFiles> {
   const fault = await settleOwnDirectory(directory, options);
-  return fault === undefined ? linuxFiles(directory, options.ops) : damagedFiles(fault);
+  if (fault === undefined) return linuxFiles(directory, options.ops);
+  return fault.code === "file.read-only" ? absentFiles(fault) : damagedFiles(fault);
 }
 
 /** [STA-13] As {@link ownFiles}, for append files. Where nothing is possible, there are none. */
@@ -94,7 +95,7 @@ async function settleOwnDirectory(directory: string, options: OwnDirectoryOption
   const { report, damaged = [], ops = linuxOps } = options;
   await finishReplacement(ops, directory, damaged);
   const wrong = await wrongnessOf(ops, directory);
-  if (wrong === undefined) return undefined;
+  if (wrong === undefined || wrong.code === "file.read-only") return wrong;
   try {
     await makeFresh(ops, directory, damaged);
     const aside = await setAsideNumbered(ops, directory);
@@ -119,6 +120,8 @@ async function wrongnessOf(ops: FileOps, directory: string): Promise<Fault | und
     if (wrongType === undefined) await openDirectory(ops, directory);
     return wrongType;
   } catch (error) {
+    // [STA-50] it is not there, and cannot be made
+    if (error instanceof Fault && error.code === "file.read-only") return error;
     if (!isUnreadable(error)) throw error;
     return error;
   }
