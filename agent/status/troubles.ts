@@ -32,7 +32,7 @@ function prefixed(fault: FaultReport, what: string): FaultReport {
 }
 
 function stateFaults(inputs: DeviceStatusInputs): FaultReport[] {
-  const { warden, tunnel } = inputs;
+  const { warden, tunnel, without = [] } = inputs;
   const faults = [...certificateFaults(inputs), ...enrolmentFaults(inputs)];
   // [TUN-74] why there is no connection
   if (tunnel.lastFault !== undefined && tunnel.state !== "connected") faults.push(tunnel.lastFault);
@@ -41,12 +41,14 @@ function stateFaults(inputs: DeviceStatusInputs): FaultReport[] {
     if (clock.state === "unset")
       faults.push({
         code: "time.out-of-range",
-        message: "the clock is not set; it is set from the hub's signed time once the hub answers",
+        message: without.includes("time")
+          ? "the clock is not set, and the hub has no time service: set it, or let the machine have one (NTP)"
+          : "the clock is not set; it is set from the hub's signed time once the hub answers",
       });
     if (audit.dropped > 0)
       faults.push({
         code: "audit.full",
-        message: `${audit.dropped} audit records were dropped for lack of space; let the hub witness the trail`,
+        message: `${audit.dropped} audit records were dropped for lack of space; ${without.includes("witness") ? "the hub has no witness, so nothing may be removed: give the log more room" : "let the hub witness the trail"}`,
       });
   }
   if (tunnel.spool.dropped > 0)

@@ -5,6 +5,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { keyFault } from "../../hal/key-fault.ts";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { tlsTrust } from "../../hal/format/pins.ts";
 import { printable } from "../../hal/format/text.ts";
 import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
@@ -90,7 +91,7 @@ export function createContext(options: {
  */
 export async function openStream(options: StreamOptions): Promise<Stream> {
   const first = options.proxy ?? options.address;
-  const action = `connect to "${options.address.host}:${options.address.port}"`;
+  const action = `connect to "${hostAndPort(options.address)}"`;
   const socket = net.connect({ host: first.host, port: first.port, noDelay: true, keepAlive: true });
   // Later errors show on the TLS socket. Without a listener here they would end the process.
   socket.on("error", () => undefined);

@@ -7,6 +7,7 @@ import { isIP, type Socket } from "node:net";
 import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
 import { assert, Fault, wordsOf } from "../../hal/fault.ts";
 import { readRetryAfterMs } from "../../hal/format/retry-after.ts";
+import { type HostAndPort, hostAndPort } from "../../hal/format/host.ts";
 import { quoted } from "../../hal/format/text.ts";
 import { PartialFile, type Repository } from "../fetch/index.ts";
 import { httpFault } from "./faults.ts";
@@ -19,11 +20,6 @@ const UNUSED_MS_MAX = 20_000;
 const HEADER_BYTES_MAX = 16_384;
 /** Of another server's words in a message, UTF-16 code units. */
 const QUOTED_CHARACTERS_MAX = 128;
-
-interface HostAndPort {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface HttpRepositoryOptions {
   /** The name that the server's certificate must have. */
@@ -77,10 +73,10 @@ class HttpsRepository implements HttpRepository {
     } catch (error) {
       if (signal?.aborted === true) throw new Fault("update.aborted", `fetch "${path}": cancelled`, { cause: error });
       if (line.signal.aborted)
-        throw new Fault("fetch.timeout", `fetch "${path}" from ${host}:${port}: ${wordsOf(line.signal.reason)}`, {
+        throw new Fault("fetch.timeout", `fetch "${path}" from ${hostAndPort({ host, port })}: ${wordsOf(line.signal.reason)}`, {
           cause: error,
         });
-      throw httpFault(error, `fetch "${path}" from ${host}:${port}`);
+      throw httpFault(error, `fetch "${path}" from ${hostAndPort({ host, port })}`);
     } finally {
       line.end();
     }
@@ -110,7 +106,7 @@ class HttpsRepository implements HttpRepository {
   /** @returns why the answer is not the file, or undefined for one whose body is read. */
   #refusalOf({ path, partial }: WantedFile, status: number, headers: IncomingHttpHeaders): Fault | undefined {
     const { host, port } = this.#options;
-    const action = `fetch "${path}" from ${host}:${port}`;
+    const action = `fetch "${path}" from ${hostAndPort({ host, port })}`;
     const isRest = status === 206 && partial.length > 0;
     // a range that the file does not have, or other bytes than those asked for: begin anew
     if (status === 416 || (isRest && firstByteOf(headers["content-range"]) !== partial.length)) {
@@ -173,7 +169,7 @@ class HttpsRepository implements HttpRepository {
       port: connectTo.port,
       servername: isIP(host) === 0 ? host : "", // RFC 6066 section 3: no addresses in SNI
       path: `${prefix}/${path}`,
-      headers: { host: `${host}:${port}`, "accept-encoding": "identity", ...rangeOf(partial) },
+      headers: { host: hostAndPort({ host, port }), "accept-encoding": "identity", ...rangeOf(partial) },
       maxHeaderSize: HEADER_BYTES_MAX,
       signal,
     });
@@ -224,8 +220,8 @@ function isConnectionLost(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
-function urlOf({ host, port }: HostAndPort): string {
-  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+function urlOf(proxy: HostAndPort): string {
+  return `http://${hostAndPort(proxy)}`;
 }
 
 /** RFC 9110 sections 13.1.5 and 14.2: the rest of the file, or all of it if it has changed. */

@@ -2,6 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { certificateBlocks, isSameAuthority, readPins } from "../../hal/format/pins.ts";
 import { wayToPin } from "../chain.ts";
 import { der } from "../x509/format/index.ts";
@@ -114,7 +115,7 @@ class EstEnroller implements Enroller {
 }
 
 function requestOf(hub: HubServer, path: string, body: string | undefined): HttpsRequest {
-  const where = { path, host: `${hub.host}:${hub.port}`, bytesMax: RESPONSE_BYTES_MAX };
+  const where = { path, host: hostAndPort(hub), bytesMax: RESPONSE_BYTES_MAX };
   if (body === undefined) return { ...where, method: "GET" };
   // Some servers demand the second header, although RFC 8951 section 3.1 removed its meaning. No
   // server accepts PEM armour.

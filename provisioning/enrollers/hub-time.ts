@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { readPins } from "../../hal/format/pins.ts";
 import { check } from "../../hal/format/schema.ts";
@@ -48,7 +49,7 @@ export async function askHubTime<const S extends v.GenericSchema>(
         ? await openStrictTls(hub, secureContextFor(hub, undefined), signal)
         : await openDatesWaived(hub, signal);
     const headers = { "content-type": "application/json" };
-    return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
+    return exchange(socket, { method: "POST", path, host: hostAndPort(hub), headers, body, bytesMax });
   });
   if (answer.status !== 200) throw refusal(answer, what);
   return check(request.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { randomUUID, X509Certificate } from "node:crypto";
 import { test, type Test } from "tap";
 import { parseAnchors } from "../../agent/config.ts";
 import { createContext, openStream } from "../../agent/tunnel/stream.ts";
@@ -60,11 +60,9 @@ interface EstWorld {
   readonly cacerts: readonly Credential[];
 }
 
-let made = 0;
-
 /** An EST server whose issued certificates, answers and chains are the world's. */
 async function serveEst(t: Test, { directory, server, devices, cacerts }: EstWorld) {
-  const name = `server-${(made += 1)}`;
+  const name = `server-${randomUUID()}`;
   const own = issue(directory, name, server.issuer, HERE);
   const shown = { ...own, cert: pem(own, ...(server.chain ?? [])) };
   const counts = { cacerts: 0 };
@@ -78,7 +76,7 @@ async function serveEst(t: Test, { directory, server, devices, cacerts }: EstWor
       return answer(cacerts.map(raw));
     }
     const request = Buffer.from(asked.body, "base64");
-    const issued = issueFor(directory, `issued-${(made += 1)}`, devices.issuer, request, DEVICE);
+    const issued = issueFor(directory, `issued-${randomUUID()}`, devices.issuer, request, DEVICE);
     return answer([...(devices.beside ?? []).map(raw), new X509Certificate(issued).raw]);
   });
   t.teardown(() => est.close());
@@ -164,7 +162,7 @@ test("[ID-80] old and new root are pinned, in either order: all works on both si
     for (const root of [oldRoot, newRoot]) {
       const world = { directory, server: { issuer: root }, devices: { issuer: root }, cacerts: [root] };
       const certificate = await live(t, world, pins, root.certFile);
-      const server = issue(directory, `peer-${(made += 1)}`, root, HERE);
+      const server = issue(directory, `peer-${randomUUID()}`, root, HERE);
       await tunnelTo(t, server, [], pins, { pem: certificate.pem, clients: root });
     }
 });
@@ -187,7 +185,7 @@ test("[ID-80] [ID-83] an issuing CA is the pin: TLS, hub time and enrolment take
   ] as const) {
     const certificate = await live(t, world, issuing.cert, says);
     t.equal(chainOf(certificate.pem), "CN=issuing", says);
-    const peer = issue(directory, `peer-${(made += 1)}`, issuing, HERE);
+    const peer = issue(directory, `peer-${randomUUID()}`, issuing, HERE);
     await tunnelTo(t, peer, [], issuing.cert, { pem: certificate.pem, clients: oldRoot });
   }
   const three = { directory, server: { issuer: lowest }, devices: { issuer: lowest }, cacerts: [oldRoot, policy, lowest] };
@@ -221,7 +219,7 @@ test(
     ] as const) {
       const certificate = await live(t, world, oldRoot.cert, says);
       t.equal(chainOf(certificate.pem), chain, says);
-      await tunnelTo(t, issue(directory, `peer-${(made += 1)}`, issuing, HERE), [issuing], oldRoot.cert, {
+      await tunnelTo(t, issue(directory, `peer-${randomUUID()}`, issuing, HERE), [issuing], oldRoot.cert, {
         pem: certificate.pem,
         clients: oldRoot,
       });
