@@ -96,6 +96,11 @@ const ROWS: Readonly<Record<string, readonly [Tree, Told, Told]>> = {
     "unknown",
     "unknown",
   ],
+  "networkd, a link that it could not configure": [
+    { ...networkd("DHCP=ipv6\nIPv6AcceptRA=no"), "run/systemd/netif/links/2": `ADMIN_STATE=failed\nNETWORK_FILE=${NETWORK}\n` },
+    "unknown",
+    "used",
+  ],
   "networkd, static by its file, and dhclient by hand": [
     { ...networkd("Address=198.18.20.50/24"), "run/dhclient.eth0.pid": "1\n" },
     "used",
