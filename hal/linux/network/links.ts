@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { NetworkLink, Use } from "../../ports.ts";
 import { attribute, endOf, namesIn } from "./files.ts";
+import { tunnelKind } from "./tunnels.ts";
 
 /** linux/if_arp.h */
 const ARPHRD_LOOPBACK = "772";
@@ -15,16 +16,20 @@ const USB_PORT = /^\d{1,3}-\d{1,3}(?:\.\d{1,3})*$/u;
  */
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/u;
 
+/** `tunnel`: the kind of tunnel that the link is. */
+export type FoundLink = Omit<NetworkLink, "below"> & { readonly tunnel: string | undefined };
+
 /** Sorted by name. @throws Fault `file.read-failed`. */
-export async function readLinks(root: string): Promise<readonly NetworkLink[]> {
+export async function readLinks(root: string): Promise<readonly FoundLink[]> {
   const folder = join(root, "sys/class/net");
   const traces = await readTraces(root);
-  const links: NetworkLink[] = [];
+  const links: FoundLink[] = [];
   for (const name of (await namesIn(folder)).filter((one) => PLAIN_NAME.test(one) && one !== "lo")) {
     const type = await attribute(join(folder, name), "type");
     if (type === "" || type === ARPHRD_LOOPBACK) continue; // bonding_masters is a plain file
     const index = await attribute(join(folder, name), "ifindex");
-    links.push({ name, usb: await usbPortOf(join(folder, name)), ...dhcpOf(traces, name, index) });
+    const tunnel = await tunnelKind(join(folder, name), type);
+    links.push({ name, usb: await usbPortOf(join(folder, name)), ...dhcpOf(traces, name, index), tunnel });
   }
   return links;
 }

@@ -50,7 +50,7 @@ function serialText(serial: string): string {
 }
 
 function ruleText({ direction, link, protocol, ports, peers, why }: NetworkRule, plan: Plan): string {
-  const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(" ");
+  const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`));
   const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
-  return `${direction}: ${protocol} ${range} ${direction === "in" ? "from" : "to"} ${far}${link === null ? "" : ` on ${link}`} (${why})`;
+  return `${direction}: ${[protocol, ...range].join(" ")} ${direction === "in" ? "from" : "to"} ${far}${link === null ? "" : ` on ${link}`} (${why})`;
 }

@@ -7,19 +7,38 @@ import { linkNameSchema, prefixSchema, usbPortSchema, usbRuleSchema } from "./po
 
 const portNumberSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
+/**
+ * Why a packet may pass. What ends in `unknown` is open because something about the machine could
+ * not be told. [LCK-40]
+ */
+const WHY = [
+  "hub",
+  "name-service",
+  "name-service-unknown",
+  "dhcp",
+  "dhcp-unknown",
+  "tunnel",
+  "tunnel-unknown",
+  "policy",
+] as const;
+
 /** One kind of packet that may pass the packet filter. */
 export const networkRuleSchema = v.strictObject({
   direction: v.picklist(["in", "out"]),
   /** Null stands for any link of the plan. */
   link: v.nullable(linkNameSchema),
-  protocol: v.picklist(["tcp", "udp"]),
-  /** First and last port of each range, ascending, with gaps between the ranges. */
+  /** `ipip` is IPv4 in IP, `ipv6` IPv6 in IP. */
+  protocol: v.picklist(["tcp", "udp", "esp", "gre", "ipip", "ipv6"]),
+  /**
+   * First and last port of each range, ascending, with gaps between the ranges. Empty for a
+   * protocol without ports.
+   */
   ports: v.array(v.strictTuple([portNumberSchema, portNumberSchema])),
   /** The sender's port; null for any. `ports` are the receiver's. */
   sourcePort: v.nullable(portNumberSchema),
   /** The far side; null for anybody. */
   peers: v.nullable(v.union([v.literal("management"), v.array(prefixSchema)])),
-  why: v.picklist(["hub", "name-service", "dhcp", "policy"]),
+  why: v.picklist(WHY),
 });
 export type NetworkRule = v.InferOutput<typeof networkRuleSchema>;
 

@@ -81,7 +81,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
  * IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not
  * have.
  */
-const PROTOCOL = { icmp: 1, igmp: 2, tcp: 6, icmpv6: 58 } as const;
+const PROTOCOL = { icmp: 1, igmp: 2, ipip: 4, tcp: 6, udp: 17, ipv6: 41, gre: 47, esp: 50, icmpv6: 58 } as const;
 
 /**
  * Incoming packets are dropped silently. A local program must learn at once that it may not send:
@@ -122,7 +122,9 @@ function ruleLines(
   const before = link === null ? [] : [`${linkKeyword} "${link}"`];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
-    `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,
+    ports.length === 0
+      ? `meta l4proto ${PROTOCOL[protocol]}`
+      : `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,
     "accept",
   ];
   if (peers === null) return [[...before, ...after].join(" ")];
