@@ -7,10 +7,10 @@ import type { Lockdown } from "./lockdown.ts";
 import type { Trail } from "./trail.ts";
 
 export interface WatchOptions {
-  readonly lockdown: Pick<Lockdown, "recheck" | "status" | "devices">;
+  readonly lockdown: Pick<Lockdown, "recheck" | "status" | "devices" | "notKnown">;
   readonly usb: Pick<UsbTree, "plugged">;
   readonly clock: Clock;
-  readonly trail: Pick<Trail, "devices">;
+  readonly trail: Pick<Trail, "devices" | "notKnown">;
   readonly report: (fault: Fault) => void;
   /**
    * Called after each turn. It comes only while timers fire and the lockdown takes its turns, so it
@@ -47,6 +47,7 @@ export async function watchLockdown(
     }
     known = found; // as found before the check: what came since is checked in the next turn
     trail.devices(lockdown.devices());
+    trail.notKnown(lockdown.notKnown());
   };
   while (!signal.aborted) {
     try {

@@ -90,6 +90,8 @@ export const AUDIT_EVENTS = {
   "key.upgrade-failed": { id: 3113, category: "system", severity: "warning", source: "agent" },
   "birth.replaced": { id: 3114, category: "system", severity: "notice", source: "warden", authority: true },
   "key.replaced": { id: 3115, category: "system", severity: "notice", source: "agent" },
+  "lockdown.unknown": { id: 3120, category: "system", severity: "warning", source: "warden" },
+  "lockdown.known": { id: 3121, category: "system", severity: "notice", source: "warden" },
   "config.loaded": { id: 5001, category: "configuration", severity: "notice", source: "warden" },
   "roster.accepted": { id: 5010, category: "configuration", severity: "notice", source: "warden", authority: true },
   "lockdown.enforced": { id: 5020, category: "configuration", severity: "notice", source: "warden", authority: true },

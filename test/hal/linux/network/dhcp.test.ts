@@ -296,7 +296,7 @@ test("[LCK-51] the kernel's own view: lifetimes and routes as iproute2 lists the
 test("[LCK-50] [LCK-31] a policy without DHCP that is in use is a risk, which names the trace", async (t) => {
   const risks = async (tree: Tree): Promise<string> => {
     const [link] = (await linuxNetwork({ root: await machine(tree, t) }).read()).links;
-    const facts = labSnapshot({ links: link === undefined ? [] : [{ ...link, uplink: true }] });
+    const facts = labSnapshot({ links: link === undefined ? [] : [{ ...link, uplink: "used" as const }] });
     return risksOf(planLockdown(labPolicy({ links: [{ name: "eth0", ipv6: true }] }), facts), facts).join("\n");
   };
   t.match(
