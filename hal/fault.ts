@@ -146,6 +146,7 @@ export const FAULT_CODES = [
   "lockdown.not-in-force",
   "lockdown.not-pending",
   "lockdown.unchanged",
+  "lockdown.unknown",
   "lockdown.unsafe",
   "usb.busy",
   "usb.changed",

@@ -218,10 +218,17 @@ export interface Firewall {
 /** The machine's network as the kernel and the programs that configure it show it. */
 export interface Network {
   /**
-   * Something that does not exist reads as empty.
+   * Something that does not exist reads as empty; what could not be told reads as unknown.
+   * @param towards what must stay reachable. One without an address has a name: then the far ends
+   *   of connections to its port count, and what leads to the Internet where there are none.
    * @throws Fault `file.read-failed` when the kernel's own files cannot be read.
    */
-  read(): Promise<NetworkFacts>;
+  read(towards?: readonly NetworkTarget[]): Promise<NetworkFacts>;
+}
+
+export interface NetworkTarget {
+  readonly address: string | undefined;
+  readonly port: number;
 }
 
 export interface NetworkFacts {
@@ -232,8 +239,25 @@ export interface NetworkFacts {
   readonly links: readonly NetworkLink[];
   /** Routes of the main table, without those that reject packets. */
   readonly routes: readonly NetworkRoute[];
-  /** Addresses (RFC 5952) of the name servers in use, except those on this machine. */
+  /**
+   * [LCK-41] The links that the kernel's route lookup names for the targets now. Empty where it
+   * names none, or could not be asked.
+   */
+  readonly ways: readonly string[];
+  /**
+   * [LCK-41] Links of default routes in other tables, which packets may take by a rule that the
+   * lookup does not show.
+   */
+  readonly detours: readonly string[];
+  /**
+   * Addresses (RFC 5952) of the name servers in use, except those on this machine. Where {@link
+   * nameService} is unknown they are a hint.
+   */
   readonly nameServers: readonly string[];
+  /** [LCK-42] Unknown: something is asked for names, and whom it asks could not be told. */
+  readonly nameService: Use;
+  /** DNS over TLS to the name servers (RFC 7858). */
+  readonly dnsOverTls: Use;
 }
 
 /** [LCK-40] What could not be told about the machine is `unknown`, and never taken for `unused`. */
@@ -249,7 +273,23 @@ export interface NetworkLink {
   /** [LCK-50] What was read that tells it, for people; undefined when it is unknown. */
   readonly dhcp4Trace?: string | undefined;
   readonly dhcp6Trace?: string | undefined;
+  /** [LCK-43] What carries the packets of the link; empty for a link that is no tunnel. */
+  readonly below: readonly NetworkTunnel[];
 }
+
+/** The outer packets of a tunnel, as the kernel knows them. */
+export interface NetworkTunnel {
+  /** The link by which they leave; undefined when it could not be told. */
+  readonly link: string | undefined;
+  readonly protocol: TunnelProtocol;
+  /** The far end's address; undefined when it could not be told. */
+  readonly peer: string | undefined;
+  /** The far end's UDP port; undefined without ports, or when it could not be told. */
+  readonly port: number | undefined;
+}
+
+/** IP over IP is `ipip` (4) or `ipv6` (41), by what is inside. */
+export type TunnelProtocol = "udp" | "esp" | "gre" | "ipip" | "ipv6";
 
 /** A prefix that a link reaches. Length 0 is the default route. */
 export interface NetworkRoute {

@@ -70,13 +70,14 @@ export function statusForGuest(status: DeviceStatus): DeviceStatus {
   };
 }
 
-function lockdownForGuest({ at, counter, held, reverted, unenforced }: LockdownState): LockdownState {
+function lockdownForGuest({ at, counter, held, reverted, unenforced, unknown }: LockdownState): LockdownState {
   return {
     at,
     ...(held !== undefined && { held }),
     ...(counter !== undefined && { counter }),
     ...(reverted && { reverted: { ...reverted, reason: WITHHELD } }),
     ...(unenforced && { unenforced: unenforced.map(() => WITHHELD) }),
+    ...(unknown && { unknown: unknown.map(() => WITHHELD) }),
   };
 }
 

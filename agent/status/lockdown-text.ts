@@ -4,11 +4,12 @@ import { keyWords } from "./key-text.ts";
 import { list, printed, row } from "./rows.ts";
 import { duration } from "./units.ts";
 
-/** One line, and a second one if something cannot be enforced or was reverted. */
+/** One line, and a second one if something cannot be enforced, is not known or was reverted. */
 export function lockdownRows(state: LockdownState): string[] {
-  const { reverted, unenforced = [] } = state;
+  const { reverted, unenforced = [], unknown = [] } = state;
   const notes = [
     ...(unenforced.length === 0 ? [] : [`NOT ENFORCED: ${unenforced.join("; ")}`]),
+    ...(unknown.length === 0 ? [] : [`NOT KNOWN: ${unknown.join("; ")}`]),
     ...(reverted === undefined
       ? []
       : [`the last policy tried was REVERTED: ${reverted.reason}${reverted.again === undefined ? "" : "; it is tried again"}`]),

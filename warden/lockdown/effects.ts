@@ -9,7 +9,7 @@ import { CONFIRM_WITHIN_S_MAX } from "./format/limits.ts";
 import { APPLY_WITHIN_MS, NONCE_BYTES, SWITCH_GRACE_MS } from "./limits.ts";
 import type { Effect, Event } from "./machine.ts";
 import type { MachineFacts } from "./machine-facts.ts";
-import { type Difference, differenceOf, planLockdown, risksOf, usbSteps } from "./plan/index.ts";
+import { type Difference, differenceOf, notKnownNow, planLockdown, risksOf, usbSteps } from "./plan/index.ts";
 import type { LockdownPorts, LockdownSettings } from "./ports.ts";
 import { type Accepted, writeRecord } from "./record.ts";
 import { createTrialSwitch, type TrialSwitch } from "./trial-switch.ts";
@@ -32,6 +32,8 @@ export interface Effects {
    */
   restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined>;
   inForce(): Plan | undefined;
+  /** [LCK-40] What could not be told about the machine, and what the plan in force makes of it. */
+  notKnown(): readonly string[];
   /**
    * [ID-72] From the next apply on, every policy counts in mode "shut" as long as there is a
    * reason. What is in force does not change by this call.
@@ -55,8 +57,12 @@ export function createEffects(ports: LockdownPorts, settings: LockdownSettings, 
 /** [LCK-30] Facts of a machine that cannot be read: planned on these, nothing at all passes. */
 const NO_FACTS: MachineFacts = {
   links: [],
+  leads: [],
+  mayLead: [],
   hub: [],
   nameServers: [],
+  nameService: "unused",
+  dnsOverTls: "unused",
   console: undefined,
   usb: { controllers: [], ports: [], devices: [] },
 };
@@ -69,6 +75,8 @@ class LockdownEffects implements Effects {
   readonly #deadline: Timer;
   readonly #retry: Timer;
   #plan: Plan | undefined;
+  /** As they were read last. */
+  #facts: MachineFacts = NO_FACTS;
   #usb: UsbState = NO_FACTS.usb;
   #failure: Fault | undefined;
   #held: FaultCode | undefined;
@@ -131,6 +139,10 @@ class LockdownEffects implements Effects {
     return this.#plan;
   }
 
+  notKnown(): readonly string[] {
+    return this.#plan === undefined ? [] : notKnownNow(this.#plan, this.#facts);
+  }
+
   hold(reason: FaultCode | undefined): void {
     this.#held = reason;
   }
@@ -157,7 +169,8 @@ class LockdownEffects implements Effects {
   }
 
   async #readFacts(): Promise<MachineFacts> {
-    return { ...(await this.#ports.readFacts()), usb: await this.#ports.usb.read() };
+    this.#facts = { ...(await this.#ports.readFacts()), usb: await this.#ports.usb.read() };
+    return this.#facts;
   }
 
   async #planOf(accepted: Accepted | undefined): Promise<Plan> {

@@ -53,6 +53,9 @@ export const RECHECK_MS = 5000;
 export const EXTERNAL_RECORDS_BURST_MAX = 32;
 export const EXTERNAL_RECORDS_PERIOD_MS = 30_000;
 
+/** What could not be told is recorded when it stays so: a network that comes up changes it fast. */
+export const NOT_KNOWN_SETTLED_MS = 15_000;
+
 /** Plans that the agent may have made: a burst, then one per period. */
 export const PLANS_BURST_MAX = 8;
 export const PLANS_PERIOD_MS = 2000;

@@ -23,6 +23,8 @@ export interface Lockdown {
    * it. Everything is shut except the way to the hub meanwhile. [STA-5]
    */
   unread(): Fault | undefined;
+  /** [LCK-40] What could not be told about the machine, as sentences. */
+  notKnown(): readonly string[];
   /** The verdict on each USB device, as of the last check. */
   devices(): readonly JudgedUsbDevice[];
   /** Changes nothing. @throws Fault `lockdown.invalid`. */
@@ -86,6 +88,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
   return {
     status: () => ({ ...statusOf(driver.state(), effects.inForce(), ports.clock.monotonicMs()), held: effects.held() }),
     inForce: () => effects.inForce(),
+    notKnown: () => effects.notKnown(),
     unread: () => unreadPolicy(driver.state().previous),
     devices: () => judgedDevices(effects.inForce(), effects.usb()),
     preview: (policy) => mutex.run(async () => await effects.preview(parsePolicy(policy))),

@@ -1,7 +1,7 @@
 // The machine as the planner sees it, read once for each plan: from /sys, /proc, the hub's anchors
 // and the resolver's configuration.
-import type { Use, UsbState } from "../../hal/ports.ts";
 import { type HubAddresses, hubAddresses } from "../../ota/format/anchors.ts";
+import type { NetworkTunnel, Use, UsbState } from "../../hal/ports.ts";
 import { parsePrefix } from "./format/index.ts";
 
 export interface MachineFacts {
@@ -9,8 +9,14 @@ export interface MachineFacts {
   readonly links: readonly LinkFacts[];
   /** Addresses of the hub; always allowed. */
   readonly hub: readonly HubEndpoint[];
-  /** Addresses of the name servers in use, except those on this machine. */
+  /** Links that lead to the hub by the kernel's own word; empty when it named none. [LCK-41] */
+  readonly leads: readonly string[];
+  /** Links that may lead to the hub, which could not be told. [LCK-41] */
+  readonly mayLead: readonly string[];
+  /** As in {@link NetworkFacts}. [LCK-42] */
   readonly nameServers: readonly string[];
+  readonly nameService: Use;
+  readonly dnsOverTls: Use;
   /** The tty of the maintenance console, without /dev/. */
   readonly console: string | undefined;
   readonly usb: UsbState;
@@ -18,8 +24,8 @@ export interface MachineFacts {
 
 export interface LinkFacts {
   readonly name: string;
-  /** The interface has a default route, so the hub is reached through it. */
-  readonly uplink: boolean;
+  /** The hub is reached through it, or would be when another link is lost. */
+  readonly uplink: Use;
   readonly dhcp4: Use;
   readonly dhcp6: Use;
   /** [LCK-50] What was read that tells it. */
@@ -27,6 +33,8 @@ export interface LinkFacts {
   readonly dhcp6Trace?: string | undefined;
   /** The port of the USB device that provides the interface. */
   readonly usb: string | undefined;
+  /** What carries its packets, for a tunnel. [LCK-43] */
+  readonly below: readonly NetworkTunnel[];
 }
 
 export interface HubEndpoint {

@@ -102,7 +102,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   const unread = lockdown.unread();
   if (unread !== undefined) reports.report(unread);
   const lost = reports.recent().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
-  const state = (): LockdownState => stateView(lockdown.status(), unenforced);
+  const state = (): LockdownState => stateView(lockdown.status(), unenforced, lockdown.notKnown());
   const ending = new AbortController();
   const watching = watchLockdown(
     { lockdown, usb, usbEvents: options.usbEvents, clock, trail, report: reports.report, onTurn: options.heartbeat },
@@ -128,6 +128,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
       ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
       ...(base instanceof Fault ? [base] : []),
       ...[lockdown.unread()].filter((fault) => fault !== undefined),
+      ...notKnownFault(lockdown.notKnown()),
       ...(lockdown.status().at === "shut" ? reports.recent().slice(-1) : lost),
     ],
   };
@@ -143,6 +144,12 @@ function basePolicy(bytes: Uint8Array | undefined): Policy | Fault {
     const { message } = asFault(error, "lockdown.invalid", "read the base policy");
     return new Fault("lockdown.invalid", `the base policy: ${message}; ${until}`, { cause: error });
   }
+}
+
+/** [LCK-40] */
+function notKnownFault(sentences: readonly string[]): readonly Fault[] {
+  if (sentences.length === 0) return [];
+  return [new Fault("lockdown.unknown", `look at the machine: ${sentences.join("; ")}; a policy that names it ends this`)];
 }
 
 function healthOf(lockdown: Lockdown, fault: Fault | undefined): ReturnType<LockdownService["healthy"]> {

@@ -7,7 +7,7 @@ import type { AuditEntry } from "../audit/format/index.ts";
 import { withSuppressed } from "../audit/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
-import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS } from "./limits.ts";
+import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS, NOT_KNOWN_SETTLED_MS } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
 import type { UsbArrival } from "./usb-arrivals.ts";
 import { mayTryAgain } from "./record.ts";
@@ -31,6 +31,8 @@ export interface Trail {
    * @param unseen how many more came faster than they are listed.
    */
   missed(devices: readonly UsbArrival[], unseen: number): void;
+  /** [LCK-40] Records what could not be told when it stays so, and its end. */
+  notKnown(sentences: readonly string[]): void;
   /** Records a signed policy that is not even tried; the same policy with the same reason once. */
   refused(policy: { readonly target: string; readonly counter: number; readonly digest: string }, fault: Fault): void;
 }
@@ -55,6 +57,8 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
   const shut = paced();
   const switchFired = paced();
   const policyRefused = paced();
+  const notKnown = paced();
+  const unknown = { seen: "", sinceMs: 0, recorded: "" };
 
   return {
     audit: (report, inForce) => {
@@ -89,6 +93,15 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
       for (const device of devices) usbMissed(missedEntry(device));
       if (unseen > 0)
         usbMissed({ event: "usb.missed", result: "refused", detail: { count: unseen, why: "too many came at once" } });
+    },
+    notKnown: (sentences) => {
+      const what = clip(sentences.join("; "), DETAIL_CHARACTERS_MAX);
+      if (what !== unknown.seen) Object.assign(unknown, { seen: what, sinceMs: clock.monotonicMs() });
+      if (what === unknown.recorded || clock.monotonicMs() - unknown.sinceMs < NOT_KNOWN_SETTLED_MS) return;
+      unknown.recorded = what;
+      notKnown(
+        what === "" ? { event: "lockdown.known", result: "ok" } : { event: "lockdown.unknown", result: "ok", detail: { what } },
+      );
     },
     refused: ({ target, counter, digest }, { code, message }) => {
       if (last.refused === `${digest} ${code}`) return;

@@ -1,6 +1,13 @@
 // The lockdown in the terms of the protocol: bounded lists of lines. [OPS-1] [LCK-4]
 import { clip } from "../../hal/format/text.ts";
-import { LOCKDOWN_LINES_MAX, type LockdownPreview, type LockdownState, type LockdownView, type Plan } from "./format/index.ts";
+import {
+  LOCKDOWN_LINES_MAX,
+  UNKNOWN_MAX,
+  type LockdownPreview,
+  type LockdownState,
+  type LockdownView,
+  type Plan,
+} from "./format/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import type { Preview } from "./effects.ts";
 import { PREVIEW_LIST_BYTES_MAX, VIEW_LIST_BYTES_MAX } from "./limits.ts";
@@ -10,8 +17,8 @@ import type { LockdownStatus, PolicyTrial } from "./status.ts";
 
 const LINE_CHARACTERS_MAX = 512;
 
-/** @param unenforced what this machine cannot enforce, as texts for people. */
-export function stateView(status: LockdownStatus, unenforced: readonly string[]): LockdownState {
+/** @param unenforced what this machine cannot enforce, as texts for people; `notKnown` likewise. */
+export function stateView(status: LockdownStatus, unenforced: readonly string[], notKnown: readonly string[]): LockdownState {
   const { at, counter, planHash, trial, reverted, held } = status;
   return {
     at,
@@ -21,6 +28,7 @@ export function stateView(status: LockdownStatus, unenforced: readonly string[])
     ...(reverted === undefined ? {} : { reverted: revertedView(reverted) }),
     ...(held === undefined ? {} : { held }),
     ...(unenforced.length === 0 ? {} : { unenforced: [...unenforced] }),
+    ...(notKnown.length === 0 ? {} : { unknown: notKnown.slice(0, UNKNOWN_MAX).map((one) => clip(one, 256)) }),
   };
 }
 

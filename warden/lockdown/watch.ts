@@ -9,12 +9,12 @@ import type { Trail } from "./trail.ts";
 import { type UsbArrival, UsbArrivals } from "./usb-arrivals.ts";
 
 export interface WatchOptions {
-  readonly lockdown: Pick<Lockdown, "recheck" | "status" | "devices">;
+  readonly lockdown: Pick<Lockdown, "recheck" | "status" | "devices" | "notKnown">;
   readonly usb: Pick<UsbTree, "plugged">;
   /** Undefined where this machine's events cannot be followed. */
   readonly usbEvents: UsbEvents | undefined;
   readonly clock: Clock;
-  readonly trail: Pick<Trail, "devices" | "missed">;
+  readonly trail: Pick<Trail, "devices" | "missed" | "notKnown">;
   readonly report: (fault: Fault) => void;
   /**
    * Called after each turn. It comes only while timers fire and the lockdown takes its turns, so it
@@ -81,6 +81,7 @@ class Watch {
       unseen,
     );
     this.#before = devices;
+    trail.notKnown(lockdown.notKnown());
   }
 
   async #plugged(): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 // Folders and files of /sys, /proc and /run that may not exist.
-import { realpath } from "node:fs/promises";
+import { access, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, linuxOps, readFault, readKernelFile } from "../files/index.ts";
 import { ATTRIBUTE_BYTES_MAX, ENTRIES_MAX } from "./limits.ts";
@@ -22,6 +22,13 @@ export async function namesIn(folder: string): Promise<readonly string[]> {
 /** @returns "" when it does not exist. @throws Fault `file.read-failed`. */
 export async function attribute(folder: string, name: string): Promise<string> {
   return ((await readKernelFile(join(folder, name), ATTRIBUTE_BYTES_MAX)) ?? "").trim();
+}
+
+export async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { NetworkLink } from "../../ports.ts";
 import { withDhcp } from "./dhcp/index.ts";
 import { attribute, endOf, namesIn } from "./files.ts";
+import { tunnelKind } from "./tunnels.ts";
 
 /** linux/if_arp.h */
 const ARPHRD_LOOPBACK = "772";
@@ -16,20 +17,25 @@ const USB_PORT = /^\d{1,3}-\d{1,3}(?:\.\d{1,3})*$/u;
  */
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/u;
 
+/** `tunnel`: the kind of tunnel that the link is. */
+export type FoundLink = Omit<NetworkLink, "below"> & { readonly tunnel: string | undefined };
+
 /** Sorted by name. @param ip see {@link withDhcp}. @throws Fault `file.read-failed`. */
-export async function readLinks(root: string, ip: string | undefined): Promise<readonly NetworkLink[]> {
+export async function readLinks(root: string, ip: string | undefined): Promise<readonly FoundLink[]> {
   const folder = join(root, "sys/class/net");
-  const links: (Pick<NetworkLink, "name" | "usb"> & { readonly index: string })[] = [];
+  const links: (Pick<FoundLink, "name" | "usb" | "tunnel"> & { readonly index: string })[] = [];
   for (const name of (await namesIn(folder)).filter((one) => PLAIN_NAME.test(one) && one !== "lo")) {
     const type = await attribute(join(folder, name), "type");
     if (type === "" || type === ARPHRD_LOOPBACK) continue; // bonding_masters is a plain file
     const index = await attribute(join(folder, name), "ifindex");
-    links.push({ name, usb: await usbPortOf(join(folder, name)), index: /^\d{1,10}$/u.test(index) ? index : "" });
+    const tunnel = await tunnelKind(join(folder, name), type);
+    links.push({ name, usb: await usbPortOf(join(folder, name)), tunnel, index: /^\d{1,10}$/u.test(index) ? index : "" });
   }
   const found = await withDhcp(root, ip, links);
-  return found.map(({ name, usb, dhcp4, dhcp6, dhcp4Trace, dhcp6Trace }) => ({
+  return found.map(({ name, usb, tunnel, dhcp4, dhcp6, dhcp4Trace, dhcp6Trace }) => ({
     name,
     usb,
+    tunnel,
     dhcp4,
     dhcp6,
     dhcp4Trace,

@@ -20,6 +20,8 @@ export interface ProbeNetwork {
   /** Policies name the cable `eth0`; `eth1` is the other one. */
   readonly device: Side;
   readonly outside: Side;
+  /** Words before a command on each side, with the rights of the test's user. */
+  readonly enter: { readonly device: readonly string[]; readonly outside: readonly string[] };
   stop(): Promise<void>;
 }
 
@@ -87,6 +89,7 @@ export async function openProbeNetwork(kind: "netns" | "user"): Promise<ProbeNet
     return {
       nft: [...world.run.device, "nft"],
       ...sides,
+      enter: world.enter,
       stop: async () => {
         await Promise.all([device.stop(), outside.stop()]);
         await world.stop();

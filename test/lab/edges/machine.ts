@@ -6,9 +6,17 @@ import { linuxHardware } from "../../../hal/linux/identity/index.ts";
 import { kernel, readLists } from "../../../hal/linux/network/dhcp/kernel.ts";
 import { SETTINGS_BYTES_MAX, SOCKETS_BYTES_MAX } from "../../../hal/linux/network/dhcp/limits.ts";
 import { networkd } from "../../../hal/linux/network/dhcp/managers.ts";
-import { readNameServers } from "../../../hal/linux/network/resolver.ts";
+import { readNameService } from "../../../hal/linux/network/resolver.ts";
+import { connectedTo } from "../../../hal/linux/network/connections.ts";
+import { readKernelAnswer } from "../../../hal/linux/network/kernel.ts";
 import { readRoutes } from "../../../hal/linux/network/routes.ts";
-import { RESOLVER_BYTES_MAX, ROUTES_BYTES_MAX } from "../../../hal/linux/network/limits.ts";
+import {
+  CONNECTIONS_BYTES_MAX,
+  KERNEL_ANSWERS_MAX,
+  KERNEL_BYTES_MAX,
+  RESOLVER_BYTES_MAX,
+  ROUTES_BYTES_MAX,
+} from "../../../hal/linux/network/limits.ts";
 import { linuxOps } from "../../../hal/linux/files/ops.ts";
 import { provideAddon } from "../../../hal/linux/slots/addons.ts";
 import { runningSlot } from "../../../hal/linux/slots/cmdline.ts";
@@ -29,6 +37,7 @@ export function machineEdges(): ReadonlyMap<string, Edge> {
     ["descriptors of a USB device", descriptorsEdge()],
     ["event of udevadm", eventEdge()],
     ["listing of nft", listingEdge()],
+    ["answers of iproute2", answersEdge()],
     ...kernelEdges(),
     ...nameEdges(),
     ["add-on of a slot", addonEdge()],
@@ -101,6 +110,17 @@ function listingEdge(): Edge {
   };
 }
 
+function answersEdge(): Edge {
+  const route = { dst: "192.0.2.1", dev: "eth0", table: "main", flags: [], cache: [] };
+  return {
+    bytesMax: KERNEL_BYTES_MAX,
+    boundedBefore: true,
+    take: (bytes) => notIgnored(readKernelAnswer(Buffer.from(bytes).toString()).objects[0]),
+    valid: () => padded(JSON.stringify(Array.from({ length: KERNEL_ANSWERS_MAX }, () => route)), KERNEL_BYTES_MAX),
+    worst: hostileJson(KERNEL_BYTES_MAX, { list: ["[", "]"], dst: ['[{"dst":', "}]"], linkinfo: ['[{"linkinfo":', "}]"] }),
+  };
+}
+
 /** Files of /proc, /sys and /etc under a root of the lab's. */
 function kernelEdges(): readonly (readonly [string, Edge])[] {
   const root = (path: string, bytes: Uint8Array): string => {
@@ -129,7 +149,7 @@ function kernelEdges(): readonly (readonly [string, Edge])[] {
         RESOLVER_BYTES_MAX,
         "nameserver 192.0.2.1\n",
         [" ", "nameserver ", "nameserver 1.1.1.1x\n", "\n", "nameserver ::::::::"],
-        async (at) => some(await readNameServers(at)),
+        async (at) => some((await readNameService(at)).nameServers),
       ),
     ],
     [
@@ -160,6 +180,16 @@ function kernelEdges(): readonly (readonly [string, Edge])[] {
         "sk RefCnt Type Proto Iface\n0 3 2 0800 2 1\n",
         ["\n", " ", "0 3 2 0800 3 1\n"],
         async (at) => some(await kernel(at, { name: "eth0", index: "2" }, await readLists(at, undefined))),
+      ),
+    ],
+    [
+      "connections of the kernel",
+      edge(
+        "proc/self/net/tcp",
+        CONNECTIONS_BYTES_MAX,
+        "0: 0100007F:8B2C 02000A0A:22B3 01\n",
+        ["a ", " ", "0: 0100007F:8B2C 02000A0A:22B3 06\n", "0: 0100007F:8B2C 0A:22B3 01\n"],
+        async (at) => some(await connectedTo(at, [8883])),
       ),
     ],
     [

@@ -13,11 +13,15 @@ import { eventually } from "../runner/process.ts";
 
 export const NETWORK: NetworkFacts = {
   links: [
-    { name: "eth0", usb: undefined, dhcp4: "unused", dhcp6: "unused" },
-    { name: "eth1", usb: undefined, dhcp4: "unused", dhcp6: "unused" },
+    { name: "eth0", usb: undefined, dhcp4: "unused", dhcp6: "unused", below: [] },
+    { name: "eth1", usb: undefined, dhcp4: "unused", dhcp6: "unused", below: [] },
   ],
   routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
+  ways: [],
+  detours: [],
   nameServers: [],
+  nameService: "unused",
+  dnsOverTls: "unused",
 };
 
 /** A policy as the warden's trust store returns it. */

@@ -52,14 +52,18 @@ export const NO_USB: UsbState = { controllers: [], ports: [], devices: [] };
 export function labSnapshot(change: Partial<MachineFacts> = {}): MachineFacts {
   return {
     links: [
-      { name: "eth0", uplink: true, dhcp4: "used", dhcp6: "unused", usb: undefined },
-      { name: "eth1", uplink: false, dhcp4: "unused", dhcp6: "unused", usb: undefined },
+      { name: "eth0", uplink: "used", dhcp4: "used", dhcp6: "unused", below: [], usb: undefined },
+      { name: "eth1", uplink: "unused", dhcp4: "unused", dhcp6: "unused", below: [], usb: undefined },
     ],
     hub: [
       { address: undefined, port: 8443 },
       { address: undefined, port: 8883 },
     ],
+    leads: [],
+    mayLead: [],
     nameServers: ["198.18.7.1"],
+    nameService: "used",
+    dnsOverTls: "unused",
     console: "ttyS0",
     usb: NO_USB,
     ...change,

@@ -123,9 +123,13 @@ export function wholeWarden(t: TestContext, deviceId = "GW-4711"): WholeWarden {
     chip: undefined,
     tpm: undefined,
     network: {
-      links: [{ name: "eth0", usb: undefined, dhcp4: "unused", dhcp6: "unused" }],
+      links: [{ name: "eth0", usb: undefined, dhcp4: "unused", dhcp6: "unused", below: [] }],
       routes: [{ link: "eth0", family: 4, bytes: [0, 0, 0, 0], length: 0 }],
+      ways: [],
+      detours: [],
       nameServers: [],
+      nameService: "unused",
+      dnsOverTls: "unused",
     },
     start: async (files, audit = {}) => {
       const warden = await open(world, files, deviceId, audit);

@@ -112,6 +112,8 @@ const PACES = {
   "lockdown.reverted": trial,
   "lockdown.shut": { by: "network", in: LOCKDOWN, bound: /shut = paced\(\)/u },
   "lockdown.restored": { by: "network", in: LOCKDOWN, bound: /restored = paced\(\)/u },
+  "lockdown.unknown": { by: "network", in: LOCKDOWN, bound: /notKnown = paced\(\)/u },
+  "lockdown.known": { by: "network", in: LOCKDOWN, bound: /notKnown = paced\(\)/u },
   "usb.refused": { by: "plug", in: LOCKDOWN, bound: /usbRefused = paced\(\)/u },
   "usb.missed": { by: "plug", in: LOCKDOWN, bound: /usbMissed = paced\(\)/u },
   "usb.allowed": { by: "plug", in: LOCKDOWN, bound: /usbAllowed = paced\(\)/u },

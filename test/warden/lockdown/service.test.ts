@@ -230,11 +230,12 @@ test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub 
     usb: undefined,
     dhcp4: "unused",
     dhcp6: "unused",
+    below: [],
   }));
-  const network = { read: async () => ({ links, routes, nameServers: [] }) };
+  const network = { read: async () => ({ ...NETWORK, links, routes }) };
   const uplinks = async (address: string | undefined): Promise<readonly string[]> => {
     const found = await readProtected({ network, console: undefined, hubEndpoints: [{ address, port: 443 }] });
-    return found.links.filter(({ uplink }) => uplink).map(({ name }) => name);
+    return found.links.filter(({ uplink }) => uplink === "used").map(({ name }) => name);
   };
   t.same(await uplinks(undefined), ["eth0", "wwan0"]);
   t.same(await uplinks("10.2.0.1"), ["eth1"]);

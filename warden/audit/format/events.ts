@@ -93,6 +93,8 @@ export const AUDIT_EVENTS = {
   "identity.other-board": { id: 3135, category: "system", severity: "high", source: "warden" },
   "identity.board-admitted": { id: 3136, category: "system", severity: "notice", source: "agent" },
   "clock.stepped": { id: 3139, category: "system", severity: "warning", source: "agent" },
+  "lockdown.unknown": { id: 3120, category: "system", severity: "warning", source: "warden" },
+  "lockdown.known": { id: 3121, category: "system", severity: "notice", source: "warden" },
   "config.loaded": { id: 5001, category: "configuration", severity: "notice", source: "warden" },
   "roster.accepted": { id: 5010, category: "configuration", severity: "notice", source: "warden", authority: true },
   "lockdown.enforced": { id: 5020, category: "configuration", severity: "notice", source: "warden", authority: true },

@@ -57,11 +57,11 @@ function serialText(serial: string): string {
 }
 
 function ruleText({ direction, link, protocol, ports, sourcePort, peers, near, why, answers }: NetworkRule, plan: Plan): string {
-  const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(" ");
+  const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`));
   const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
   const [from, to] =
     sourcePort === null ? ["", ""] : direction === "in" ? [` port ${sourcePort}`, ""] : ["", ` from port ${sourcePort}`];
   const answered = answers === true ? ", answered to who asks by multicast or broadcast" : "";
   const at = near === undefined ? "" : ` ${direction === "in" ? "to" : "from"} ${near.join(" ")}`;
-  return `${direction}: ${protocol} ${range}${to} ${direction === "in" ? "from" : "to"} ${far}${from}${at}${link === null ? "" : ` on ${link}`}${answered} (${why})`;
+  return `${direction}: ${[protocol, ...range].join(" ")}${to} ${direction === "in" ? "from" : "to"} ${far}${from}${at}${link === null ? "" : ` on ${link}`}${answered} (${why})`;
 }

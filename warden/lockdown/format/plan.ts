@@ -5,13 +5,32 @@ import { createHash } from "node:crypto";
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { linkNameSchema, portNumberSchema, prefixSchema, usbPortSchema, usbRuleSchema } from "./policy.ts";
 
+/**
+ * Why a packet may pass. What ends in `unknown` is open because something about the machine could
+ * not be told. [LCK-40]
+ */
+const WHY = [
+  "hub",
+  "name-service",
+  "name-service-unknown",
+  "dhcp",
+  "dhcp-unknown",
+  "tunnel",
+  "tunnel-unknown",
+  "policy",
+] as const;
+
 /** One kind of packet that may pass the packet filter. */
 export const networkRuleSchema = v.strictObject({
   direction: v.picklist(["in", "out"]),
   /** Null stands for any link of the plan. */
   link: v.nullable(linkNameSchema),
-  protocol: v.picklist(["tcp", "udp"]),
-  /** First and last port of each range, ascending, with gaps between the ranges. */
+  /** `ipip` is IPv4 in IP, `ipv6` IPv6 in IP. */
+  protocol: v.picklist(["tcp", "udp", "esp", "gre", "ipip", "ipv6"]),
+  /**
+   * First and last port of each range, ascending, with gaps between the ranges. Empty for a
+   * protocol without ports.
+   */
   ports: v.array(v.strictTuple([portNumberSchema, portNumberSchema])),
   /** [LCK-64] The sender's port; null for any. `ports` are the receiver's. */
   sourcePort: v.nullable(portNumberSchema),
@@ -19,7 +38,7 @@ export const networkRuleSchema = v.strictObject({
   peers: v.nullable(v.union([v.literal("management"), v.array(prefixSchema)])),
   /** [LCK-53] The near side, where only some of the device's IPv6 addresses count. */
   near: v.optional(v.array(prefixSchema)),
-  why: v.picklist(["hub", "name-service", "dhcp", "policy"]),
+  why: v.picklist(WHY),
   /**
    * [LCK-62] Of a door that may be asked by multicast or broadcast: what goes from its port to who
    * asked passes for a few seconds.

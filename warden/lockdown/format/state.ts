@@ -7,6 +7,7 @@ import { planHashSchema } from "../../orders/format/index.ts";
 import { planSchema } from "./plan.ts";
 
 export const LOCKDOWN_LINES_MAX = 256;
+export const UNKNOWN_MAX = 8;
 const linesSchema = v.pipe(v.array(v.pipe(v.string(), v.maxLength(512))), v.maxLength(LOCKDOWN_LINES_MAX));
 
 export const lockdownTrialSchema = v.strictObject({
@@ -37,6 +38,8 @@ export const lockdownStateSchema = v.strictObject({
   held: v.optional(v.picklist(FAULT_CODES)),
   /** What this machine cannot enforce, as texts for people. */
   unenforced: v.optional(v.pipe(v.array(shortTextSchema), v.maxLength(8))),
+  /** [LCK-40] What could not be told about this machine, and what became of it, for people. */
+  unknown: v.optional(v.pipe(v.array(shortTextSchema), v.maxLength(UNKNOWN_MAX))),
 });
 export type LockdownState = v.InferOutput<typeof lockdownStateSchema>;
 

@@ -8,23 +8,90 @@ type Link = Plan["links"][number];
 type Range = readonly [number, number];
 type Ports = Policy["network"]["inbound"][number]["ports"];
 
-const DNS_PORT = 53;
-
+const DNS: Range = [53, 53];
+/** RFC 7858. */
+const DNS_OVER_TLS_PORT = 853;
 /**
- * [LCK-3] The way to the hub, which no policy can close. Where the hub has a name and the policy is
- * shut, the machine's name servers too.
+ * Where tunnels usually end: IPsec and its way through NAT (500, 4500), OpenVPN (1194), WireGuard
+ * (51820), Tailscale (41641), and 443, which networks let through.
  */
-export function necessaryRules(facts: MachineFacts, withNameService: boolean): readonly NetworkRule[] {
-  const hub = facts.hub.map(({ address, port }) => out("tcp", [[port, port]], address === undefined ? null : [address], "hub"));
-  if (!withNameService || facts.hub.every(({ address }) => address !== undefined)) return hub;
-  const servers = facts.nameServers.filter((server) => parsePrefix(server) !== undefined);
-  if (servers.length === 0) return hub;
-  const dns = (["udp", "tcp"] as const).map((protocol) => out(protocol, [[DNS_PORT, DNS_PORT]], servers, "name-service"));
-  return [...hub, ...dns];
-}
+const TUNNEL_UDP_PORTS: readonly Range[] = [443, 500, 1194, 4500, 41_641, 51_820].map((port) => [port, port]);
+const TUNNEL_TCP_PORTS: readonly Range[] = [443, 1194].map((port) => [port, port]);
 
 /** RFC 4291 section 2.5.6: what has such an address on either side stays on the link. */
 const ON_LINK = ["fe80::/10"];
+
+/** [LCK-3] The way to the hub, which no policy can close. */
+export function hubRules({ hub }: MachineFacts): readonly NetworkRule[] {
+  return hub.map(({ address, port }) => out("tcp", [[port, port]], address === undefined ? null : [address], "hub"));
+}
+
+/** [LCK-40] What the way to the hub needs where no policy names it: outbound, and nothing else. */
+export function shutRules(facts: MachineFacts, links: readonly Link[]): readonly NetworkRule[] {
+  return [...nameServiceRules(facts), ...tunnelRules(facts), ...clientRules(facts, links)];
+}
+
+/** [LCK-42] Where the hub has a name: to the machine's name servers, or to anybody's. */
+function nameServiceRules({ hub, nameServers, nameService, dnsOverTls }: MachineFacts): readonly NetworkRule[] {
+  if (hub.every(({ address }) => address !== undefined)) return [];
+  const isUnknown = nameService === "unknown";
+  const servers = nameServers.filter((server) => parsePrefix(server) !== undefined);
+  if (servers.length === 0 && !isUnknown) return [];
+  const [peers, why] = isUnknown ? ([null, "name-service-unknown"] as const) : ([servers, "name-service"] as const);
+  return [
+    out("udp", [DNS], peers, why),
+    out("tcp", dnsOverTls === "unused" ? [DNS] : [DNS, [DNS_OVER_TLS_PORT, DNS_OVER_TLS_PORT]], peers, why),
+  ];
+}
+
+/**
+ * [LCK-43] The outer packets of a tunnel that the hub is, or may be, reached through: to the far
+ * end that the kernel names. Where it names none, to the ports where tunnels usually end.
+ */
+function tunnelRules({ links }: MachineFacts): readonly NetworkRule[] {
+  return links
+    .filter(({ uplink }) => uplink !== "unused")
+    .flatMap(({ below }) => below)
+    .flatMap(({ protocol, peer, port }): readonly NetworkRule[] => {
+      const [peers, why] = peer === undefined ? ([null, "tunnel-unknown"] as const) : ([[peer], "tunnel"] as const);
+      if (protocol !== "udp") return [out(protocol, [], peers, why)];
+      if (port !== undefined) return [out("udp", [[port, port]], peers, why)];
+      return [out("udp", TUNNEL_UDP_PORTS, peers, why), out("tcp", TUNNEL_TCP_PORTS, peers, why)];
+    });
+}
+
+/**
+ * [LCK-44] A DHCP client that may run on a link whose policy does not name it. Clients for IPv4
+ * read the answers to broadcasts beside the packet filter. An answer to a multicast (RFC 8415
+ * section 7.1) belongs to no connection: it alone may come in, from a neighbour's server.
+ */
+function clientRules({ links: found }: MachineFacts, links: readonly Link[]): readonly NetworkRule[] {
+  return links.flatMap((link) => {
+    const { dhcp4, dhcp6, uplink } = found.find(({ name }) => name === link.name) ?? {};
+    if (uplink === undefined || uplink === "unused") return [];
+    const why = "dhcp-unknown";
+    return [
+      ...(dhcp4 === "unknown" && !link.dhcp4 ? [dhcp(link.name, "out", 67, null, why)] : []),
+      ...(dhcp6 === "unknown" && !link.dhcp6
+        ? [{ ...dhcp(link.name, "in", 546, ON_LINK, why), sourcePort: 547 }, dhcp(link.name, "out", 547, null, why)]
+        : []),
+    ];
+  });
+}
+
+/**
+ * [LCK-45] RFC 7766: a name whose answer does not fit UDP is asked for again by TCP, at the same
+ * server. Where the hub has a name, a policy that opens UDP port 53 opens TCP port 53 with it.
+ */
+export function longAnswerRules({ hub }: MachineFacts, rules: readonly NetworkRule[]): readonly NetworkRule[] {
+  if (hub.every(({ address }) => address !== undefined)) return [];
+  const asks = rules.filter(({ direction, ports }) => direction === "out" && ports.some(([from, to]) => from <= 53 && 53 <= to));
+  const key = ({ link, peers }: NetworkRule): string => canonicalJson([link, peers]);
+  const byTcp = new Set(asks.filter(({ protocol }) => protocol === "tcp").map(key));
+  return asks
+    .filter((rule) => rule.protocol === "udp" && !byTcp.has(key(rule)))
+    .map((rule) => ({ ...rule, protocol: "tcp", ports: [[53, 53]], why: "name-service" }));
+}
 
 /**
  * [LCK-53] RFC 2131 section 4.1 (ports 67, 68) and RFC 8415 section 7.2 (ports 546, 547). Answers
@@ -42,8 +109,14 @@ export function dhcpRules(links: readonly Link[]): readonly NetworkRule[] {
 }
 
 /** Requested by broadcast or multicast, renewed by unicast: so it goes out to any address. */
-function dhcp(link: string, direction: NetworkRule["direction"], port: number, peers: string[] | null): NetworkRule {
-  return { direction, link, protocol: "udp", ports: [[port, port]], sourcePort: null, peers, why: "dhcp" };
+function dhcp(
+  link: string,
+  direction: NetworkRule["direction"],
+  port: number,
+  peers: string[] | null,
+  why: NetworkRule["why"] = "dhcp",
+): NetworkRule {
+  return { direction, link, protocol: "udp", ports: [[port, port]], sourcePort: null, peers, why };
 }
 
 /**

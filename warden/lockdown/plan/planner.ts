@@ -3,7 +3,7 @@
 import type { Plan, Policy } from "../format/index.ts";
 import { orderKey, orderKeyId } from "../../order-key/format.ts";
 import type { MachineFacts } from "../machine-facts.ts";
-import { dhcpRules, mergeRules, necessaryRules, policyRules, uniquePrefixes } from "./network-rules.ts";
+import { dhcpRules, hubRules, longAnswerRules, mergeRules, policyRules, shutRules, uniquePrefixes } from "./network-rules.ts";
 import { renderTable } from "./table.ts";
 import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
 
@@ -17,8 +17,9 @@ export function planLockdown(policy: Policy | undefined, facts: MachineFacts): P
   const links = sortedLinks(policy, facts);
   const management = shut ? [] : uniquePrefixes(policy.network.management);
   const echo = shut ? "none" : policy.network.echo;
+  const further = shut ? shutRules(facts, links) : policyRules(policy);
   const networkRules = [
-    ...mergeRules([...necessaryRules(facts, shut), ...dhcpRules(links), ...(shut ? [] : policyRules(policy))]),
+    ...mergeRules([...hubRules(facts), ...dhcpRules(links), ...further, ...(shut ? [] : longAnswerRules(facts, further))]),
   ];
   const usb = {
     allow: sortedRules((policy?.usb.allow ?? []).filter(({ uplink }) => uplink || !shut)),

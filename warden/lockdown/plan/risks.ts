@@ -1,57 +1,50 @@
 // The risks of a plan: what it would cut that must not be cut. They are reported before it is
 // applied. [LCK-31]
-import { contains, type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
+import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
-
-/** A packet that asks to pass. */
-export interface Packet {
-  readonly direction: NetworkRule["direction"];
-  readonly link: string;
-  readonly protocol: NetworkRule["protocol"];
-  /** Undefined for an address that is not known yet. Only a rule for anybody lets it pass. */
-  readonly address: string | undefined;
-  readonly port: number;
-  readonly sourcePort: number;
-}
-
-/**
- * The packet filter's verdict on the first packet of a connection. It is computed from the meaning
- * of {@link Plan.networkRules}, independently of their text.
- */
-export function passes(plan: Plan, packet: Packet): boolean {
-  const link = plan.links.find(({ name }) => name === packet.link);
-  const address = packet.address === undefined ? undefined : parsePrefix(packet.address);
-  if (link === undefined || (address?.family === 6 && !link.ipv6)) return false;
-  return plan.networkRules.some((rule) => {
-    if (rule.direction !== packet.direction || rule.protocol !== packet.protocol) return false;
-    if (rule.link !== null && rule.link !== packet.link) return false;
-    if (rule.near !== undefined) return false; // the packet does not tell the near side
-    if (rule.sourcePort !== null && rule.sourcePort !== packet.sourcePort) return false;
-    if (!rule.ports.some(([from, to]) => from <= packet.port && packet.port <= to)) return false;
-    if (rule.peers === null) return true;
-    const peers = rule.peers === "management" ? plan.management : rule.peers;
-    return address !== undefined && peers.some((text) => isWithin(text, address));
-  });
-}
-
-function isWithin(text: string, address: NonNullable<ReturnType<typeof parsePrefix>>): boolean {
-  const prefix = parsePrefix(text);
-  return prefix !== undefined && contains(prefix, address);
-}
+import { notKnown } from "./not-known.ts";
+import { passes } from "./passes.ts";
 
 /**
  * [LCK-31] @returns what would be lost, as texts for the author of the policy; empty when the
  * device stays reachable and mendable.
  */
 export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
-  const uplinks = facts.links.filter(({ uplink }) => uplink);
+  const uplinks = facts.links.filter(({ uplink }) => uplink === "used");
   const ways = uplinks.filter(({ name }) => plan.links.some((link) => link.name === name));
-  const cut = uplinks.length > 0 && ways.length === 0;
+  // a backup that stays is of no use: the kernel sends by the link that it has chosen
+  const first = facts.leads.length > 0 ? facts.leads : uplinks.map(({ name }) => name);
+  const cut = first.length > 0 && !first.some((name) => plan.links.some((link) => link.name === name));
   return [
-    ...(cut ? [`none of the interfaces that lead to the hub is in "links": ${uplinks.map(({ name }) => name).join(", ")}`] : []),
+    ...(cut ? [`none of the interfaces that lead to the hub is in "links": ${first.join(", ")}`] : []),
     ...ways.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link)]),
+    ...facts.links.flatMap((link) => tunnelRisks(plan, link)),
+    ...notKnown(plan, facts).flatMap(({ text, remedy }) =>
+      remedy === undefined ? [] : [`${text}, and the policy would cut it: ${remedy}`],
+    ),
     ...(cut ? [] : routeRisks(plan, facts, ways)),
     ...consoleRisks(plan, facts),
+  ];
+}
+
+/** [LCK-43] A tunnel that the policy names is of no use when its outer packets are cut. */
+function tunnelRisks(plan: Plan, { name, uplink, below }: LinkFacts): readonly string[] {
+  if (uplink === "unused" || !plan.links.some((link) => link.name === name)) return [];
+  const known = below.filter(({ peer }) => peer !== undefined);
+  const open = known.filter(({ link, protocol, peer, port }) =>
+    plan.links.some(
+      (one) =>
+        (link === undefined ? one.name !== name : one.name === link) &&
+        passes(plan, { direction: "out", link: one.name, protocol, address: peer, port, sourcePort: port ?? 0 }),
+    ),
+  );
+  if (known.length === 0 || open.length > 0) return [];
+  const outer = known.map(({ link, protocol, peer = "", port }) => {
+    const end = `${protocol.toUpperCase()}${port === undefined ? "" : ` port ${port}`} to ${peer}`;
+    return link === undefined ? end : `${end} by "${link}"`;
+  });
+  return [
+    `the hub is reached through the tunnel "${name}", and its own packets are cut: name in "links" and "outbound" what they need, ${outer.join(" or ")}`,
   ];
 }
 
@@ -67,9 +60,14 @@ function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[])
     .map(({ address, port }) => `the hub cannot be reached: ${address ?? "its name"}, TCP port ${port}`);
   const named = facts.hub.some(({ address }) => address === undefined);
   const servers = named ? facts.nameServers.filter((server) => parsePrefix(server) !== undefined) : [];
-  const unresolvable = servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
+  const unresolvable =
+    facts.nameService === "used" && servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
+  const unencrypted = named && facts.dnsOverTls === "used" && !servers.some((server) => reaches("tcp", server, 853));
   return [
     ...hub,
+    ...(unencrypted
+      ? [`the hub's name is looked up by TLS only: "outbound" has no TCP port 853 to ${servers.join(" or ")}`]
+      : []),
     ...(unresolvable ? [`the hub's name cannot be looked up: "outbound" has no UDP port 53 to ${servers.join(" or ")}`] : []),
   ];
 }

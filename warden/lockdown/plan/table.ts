@@ -95,7 +95,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
  * IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not
  * have.
  */
-const PROTOCOL = { igmp: 2, tcp: 6 } as const;
+const PROTOCOL = { igmp: 2, ipip: 4, tcp: 6, udp: 17, ipv6: 41, gre: 47, esp: 50 } as const;
 
 /**
  * Incoming packets are dropped silently. A local program must learn at once that it may not send:
@@ -136,7 +136,9 @@ function ruleLines(rule: NetworkRule, linkKeyword: string, { links, management }
   ];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
-    `${protocol} dport ${set(ports.map(([from, to]) => `${from}-${to}`))}`,
+    ports.length === 0
+      ? `meta l4proto ${PROTOCOL[protocol]}`
+      : `${protocol} dport ${set(ports.map(([from, to]) => `${from}-${to}`))}`,
   ];
   const asked = answers === true && link !== null ? familiesOf(links, link) : [];
   if (peers === null)

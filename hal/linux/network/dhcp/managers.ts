@@ -36,7 +36,7 @@ async function networkFile(root: string, path: string, administered: string): Pr
   const file = /^\/(?:etc|run|usr\/local\/lib|usr\/lib|lib)\/systemd\/network\/([A-Za-z0-9@:._-]{1,128}\.network)$/u.exec(
     path,
   )?.[1];
-  if (file === undefined || !administered.startsWith("config")) return [];
+  if (file === undefined || administered === "unmanaged") return [];
   let text = await textOf(root, path);
   if (text === "") return [];
   for (const folder of NETWORK_FOLDERS)
@@ -49,10 +49,12 @@ async function networkFile(root: string, path: string, administered: string): Pr
     dhcp.every((value) => NO.test(value) || (/^(?:ip)?v[46]$/u.test(value) && !value.endsWith(family)));
   const noAdvertisements =
     never("Network.IPv6AcceptRA") || never("Network.IPv6AcceptRouterAdvertisements") || never("IPv6AcceptRA.DHCPv6Client");
-  return [
+  const found = [
     off("4") ? unused(4, path) : used(4, path),
     ...(off("6") ? (noAdvertisements ? [unused(6, path)] : []) : [used(6, path)]),
   ];
+  // before it is configured, a link may get other settings yet
+  return found.filter(({ use }) => use === "used" || administered.startsWith("config"));
 }
 
 /**

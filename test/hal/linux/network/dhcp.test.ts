@@ -96,6 +96,11 @@ const ROWS: Readonly<Record<string, readonly [Tree, Told, Told]>> = {
     "unknown",
     "unknown",
   ],
+  "networkd, a link that it could not configure": [
+    { ...networkd("DHCP=ipv6\nIPv6AcceptRA=no"), "run/systemd/netif/links/2": `ADMIN_STATE=failed\nNETWORK_FILE=${NETWORK}\n` },
+    "unknown",
+    "used",
+  ],
   "networkd, static by its file, and dhclient by hand": [
     { ...networkd("Address=198.18.20.50/24"), "run/dhclient.eth0.pid": "1\n" },
     "used",
@@ -291,7 +296,7 @@ test("[LCK-51] the kernel's own view: lifetimes and routes as iproute2 lists the
 test("[LCK-50] [LCK-31] a policy without DHCP that is in use is a risk, which names the trace", async (t) => {
   const risks = async (tree: Tree): Promise<string> => {
     const [link] = (await linuxNetwork({ root: await machine(tree, t) }).read()).links;
-    const facts = labSnapshot({ links: link === undefined ? [] : [{ ...link, uplink: true }] });
+    const facts = labSnapshot({ links: link === undefined ? [] : [{ ...link, uplink: "used" as const }] });
     return risksOf(planLockdown(labPolicy({ links: [{ name: "eth0", ipv6: true }] }), facts), facts).join("\n");
   };
   t.match(

@@ -14,7 +14,14 @@ function put(root: string, files: Readonly<Record<string, string>>): void {
 }
 
 const ROUTE_HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-const none = { usb: undefined, dhcp4: "unknown", dhcp6: "unknown", dhcp4Trace: undefined, dhcp6Trace: undefined };
+const none = {
+  usb: undefined,
+  dhcp4: "unknown",
+  dhcp6: "unknown",
+  dhcp4Trace: undefined,
+  dhcp6Trace: undefined,
+  below: [],
+};
 
 test("[LCK-31] links show the USB device below them, also below a VLAN; the loopback, plain files and names that no table can hold are left out", async (t) => {
   const root = await temporaryDirectory(t);

@@ -11,6 +11,7 @@ test("[LCK-4] everything that stays open has a line with its reason", async (t) 
     "in: tcp 8080 from anybody on eth0 (policy)",
     "in: udp 68 from anybody on eth0 (dhcp)",
     "out: udp 67 to anybody on eth0 (dhcp)",
+    "out: tcp 53 to 198.18.7.1 (name-service)",
     "out: udp 53 to 198.18.7.1 (policy)",
     "out: tcp 8443 8883 to anybody (hub)",
     'usb 0951:1666 serial "60A44C413FAE", interfaces 08:06:50',
@@ -31,6 +32,7 @@ test("[LCK-4] the difference of two plans lists what opens and what closes, noth
     opens: ["in: tcp 8080-8081 from anybody on eth0 (policy)", "in: ping from anybody", "usb port 1-2"],
     closes: [
       "in: tcp 8080 from anybody on eth0 (policy)",
+      "out: tcp 53 to 198.18.7.1 (name-service)",
       "out: udp 53 to 198.18.7.1 (policy)",
       'usb 0951:1666 serial "60A44C413FAE", interfaces 08:06:50',
       "usb port 1-3",

@@ -135,7 +135,8 @@ function mayPass(policy: Policy, packet: Packet): boolean {
   return policy.network.outbound.some(
     (one) =>
       (one.link ?? link.name) === link.name &&
-      one.protocol === protocol &&
+      // a long answer is asked for by TCP, at the same server
+      (one.protocol === protocol || (one.protocol === "udp" && protocol === "tcp" && port === 53)) &&
       named(one.ports) &&
       (one.sourcePort ?? sourcePort) === sourcePort &&
       (one.to === "any" || within(one.to, address)),

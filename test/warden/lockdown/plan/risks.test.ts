@@ -10,7 +10,9 @@ const risks = (change: Readonly<Record<string, unknown>>, machine: Partial<Machi
   return risksOf(planLockdown(labPolicy(change), facts), facts);
 };
 const MODEM = { vendor: "2c7c", product: "0125", interfaces: ["ff:ff:ff"] };
-const modemAt = (usb: string): MachineFacts["links"] => [{ name: "wwan0", uplink: true, dhcp4: "unused", dhcp6: "unused", usb }];
+const modemAt = (usb: string): MachineFacts["links"] => [
+  { name: "wwan0", uplink: "used", dhcp4: "unused", dhcp6: "unused", below: [], usb },
+];
 
 test("[LCK-31] a policy that fits the machine cuts nothing", async (t) => {
   t.same(risks({}), []);
