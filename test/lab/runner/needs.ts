@@ -107,7 +107,10 @@ function has(part: Part): boolean {
     case "nft-debian13":
       return existsSync(`${PROJECT}.parts/debian13/nft/usable`);
     case "ipv6":
-      return existsSync("/proc/net/if_inet6") && readFileSync("/proc/net/if_inet6", "utf8").includes("00000000000000000000000000000001");
+      return (
+        existsSync("/proc/net/if_inet6") &&
+        readFileSync("/proc/net/if_inet6", "utf8").includes("00000000000000000000000000000001")
+      );
     case "dhcp":
       return existsSync(`${DHCP_DIRECTORY}/usable`);
     case "networkd":
