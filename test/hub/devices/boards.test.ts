@@ -5,7 +5,17 @@ import { type Test, test } from "tap";
 import { buildRequest } from "../../../provisioning/x509/format/index.ts";
 import { BOARD_PATH } from "../../../ota/format/board.ts";
 import { hubCommand } from "../../lab/worlds/hub-cli.ts";
-import { ask, connect, enrolled, labDevice, type LabDevice, labHub, labMessage, simpleEnrol } from "../../lab/worlds/hub.ts";
+import {
+  ask,
+  connect,
+  enrolled,
+  labDevice,
+  type LabDevice,
+  labHub,
+  labMessage,
+  simpleEnrol,
+  simpleReenrol,
+} from "../../lab/worlds/hub.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import type { Hub } from "../../../hub/index.ts";
 
@@ -82,6 +92,9 @@ test("[ID-95] one key that asks for several ids is an alert, and the list names 
       { id: "gw-3", others: "gw-1 (approved), gw-2 (pending)" },
     ],
   );
+  const cert = await enrolled(hub, first);
+  t.equal((await simpleReenrol(hub, (await labDevice("gw-4", { key: first.key })).csr, cert, first.keyPem)).status, 403);
+  t.match((await alerts(hub, "device.same-key")).at(-1)?.detail, { id: "gw-4", others: "gw-1 (approved)" }, "at renewal too");
   const list = (await hubCommand(state, "devices", "list")).out.join("\n");
   t.match(list, "this key has asked as gw-2, gw-3 too");
   t.match(list, "this key has asked as gw-1, gw-2 too");
@@ -143,6 +156,9 @@ test("[ID-97] a disk on another board is an alert, waits for an operator, and on
     '{"decision":"wait"}',
     "a third board is another one",
   );
+  t.equal((await alerts(hub, "device.other-board")).length, 2, "once for each board, however often it asks");
+  await hubCommand(state, "devices", "revoke", "gw-1");
+  t.match(await hubCommand(state, "devices", "board", "gw-1"), { code: 1 }, "the next device with this id is another one");
   t.match(await hubCommand(state, "devices", "board", "gw-9"), { code: 1, err: [/told of no other board/u] });
 });
 
