@@ -47,7 +47,7 @@ test("[ID-95] a second board with the id of another one is an alert with both bo
       deviceId: "SN-1",
       detail: {
         board: "serial SN-1, MAC 00:1b:99:3a:4f:58",
-        approvedBoard: "serial SN-1, MAC 00:1b:21:3a:4f:58 00:1b:21:3a:4f:59",
+        otherBoard: "serial SN-1, MAC 00:1b:21:3a:4f:58 00:1b:21:3a:4f:59",
         twoBoards: true,
       },
     },
@@ -75,8 +75,38 @@ test("[ID-95] a board that was given a new key, or a new card, is not called two
     const { hub, state, other } = await twoBoards(t, first, second, [...serials]);
     const { err } = await hubCommand(state, "devices", "approve", "SN-1", other.fingerprint);
     t.equal(/two boards claim/u.test(err.join("\n")), isTwo, JSON.stringify([first, second, serials]));
-    t.match(await alerts(hub, "device.other-key"), [{ detail: { approvedBoard: String } }]);
+    t.match(await alerts(hub, "device.other-key"), [{ detail: { otherBoard: String } }]);
   }
+});
+
+test("[ID-95] of two boards that nobody approved yet, the list and the approval of one name the other", async (t) => {
+  const { hub, state } = await labHub(t);
+  const first = await labDevice("SN-1", { serialNumber: "SN-1", uris: [A] });
+  const second = await labDevice("SN-1", { serialNumber: "SN-1", uris: [C] });
+  const again = await labDevice("SN-1", { serialNumber: "SN-1", uris: [A] });
+  for (const { csr } of [first, second]) t.notMatch((await simpleEnrol(hub, csr)).body.toString(), /id-taken/u);
+  t.match(await alerts(hub, "device.other-key"), [
+    {
+      deviceId: "SN-1",
+      detail: { fingerprint: second.fingerprint, otherState: "pending", otherBoard: /00:1b:21/u, twoBoards: true },
+    },
+  ]);
+  t.match(
+    (await hubCommand(state, "devices", "list")).out.join("\n"),
+    /two boards claim this id: also asking is serial SN-1, MAC 00:1b:99/u,
+  );
+  t.match(await hubCommand(state, "devices", "approve", "SN-1", first.fingerprint), {
+    code: 0,
+    err: [/kept/u, /Another board asks with this id \(serial SN-1, MAC 00:1b:99.*id of its own/u],
+  });
+  t.match((await simpleEnrol(hub, second.csr)).body.toString(), /^enrol\.id-taken/u, "it is told from then on");
+  await hubCommand(state, "devices", "revoke", "SN-1");
+  await hubCommand(state, "devices", "deny", "SN-1", second.fingerprint);
+  const before = (await alerts(hub, "device.other-key")).length;
+  await simpleEnrol(hub, again.csr);
+  const after = await alerts(hub, "device.other-key");
+  t.equal(after.length, before + 1, "the first board after its reset: the denied one is another board");
+  t.match(after.at(-1)?.detail, { otherState: "denied" });
 });
 
 test("[ID-95] one key that asks for several ids is an alert, and the list names them", async (t) => {
