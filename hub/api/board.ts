@@ -9,14 +9,23 @@ import { boardText, type DeviceAdmission, REFUSALS } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import { BOARD_NOTICES_BURST, BOARD_NOTICES_PER_S, HURRIED_RETRY_S } from "../limits.ts";
 import { Pace } from "../pace.ts";
-import type { Store } from "../store/index.ts";
+import type { OtherBoard, Store } from "../store/index.ts";
 import { shownBy } from "./requester.ts";
 import { textError } from "./text-errors.ts";
 import type { X509Certificate } from "node:crypto";
 
+const DAY_MS = 86_400_000;
+
 export interface BoardRouteOptions {
   readonly judge: (certificate: X509Certificate | undefined) => Promise<DeviceAdmission>;
   readonly context: { readonly store: Store; readonly journal: JournalWriter };
+}
+
+/** A disk that waits asks every few minutes: it is told once a day. */
+function isNews(before: OtherBoard | undefined, now: Pick<OtherBoard, "born" | "found">, nowMs: number): boolean {
+  if (before === undefined || nowMs - before.seenAtMs < 0) return true;
+  const asText = ({ born, found }: Pick<OtherBoard, "born" | "found">): string => canonicalJson([born, found]);
+  return asText(before) !== asText(now) || Math.floor(before.seenAtMs / DAY_MS) !== Math.floor(nowMs / DAY_MS);
 }
 
 export function boardRoute(server: FastifyInstance, { judge, context: { store, journal } }: BoardRouteOptions): void {
@@ -36,7 +45,7 @@ export function boardRoute(server: FastifyInstance, { judge, context: { store, j
     const before = await store.boards.find(deviceId);
     await store.commit(store.boards.put(deviceId, { born, found, address: request.ip, seenAtMs: Date.now() }));
     const isAdmitted = before?.admitted !== undefined && canonicalJson(before.admitted) === canonicalJson(found);
-    if (!isAdmitted)
+    if (!isAdmitted && isNews(before, { born, found }, Date.now()))
       journal("device.other-board", deviceId, { born: boardText(born), found: boardText(found), address: request.ip });
     return reply.type("application/json").send(JSON.stringify({ decision: isAdmitted ? "take" : "wait" }));
   });

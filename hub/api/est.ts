@@ -59,8 +59,18 @@ export function estRoutes(server: FastifyInstance, { context, judge, retryAfterS
       return textError(reply, 401, `enrol.unauthorized: ${REFUSALS[admission.reason]}; ${hint}`);
     }
     const asked = readRequest(decodeBody(request.body));
-    if (asked.id !== admission.deviceId)
-      throw new Fault("enrol.mismatch", `the request is for "${asked.id}", but the certificate is for "${admission.deviceId}"`);
+    if (asked.id !== admission.deviceId) {
+      // [ID-95]
+      const { deviceId, fingerprint } = admission;
+      if (asked.fingerprint === fingerprint)
+        context.journal("device.same-key", undefined, {
+          id: asked.id,
+          fingerprint,
+          others: `${deviceId} (approved)`,
+          address: request.ip,
+        });
+      throw new Fault("enrol.mismatch", `the request is for "${asked.id}", but the certificate is for "${deviceId}"`);
+    }
     // [ID-63] A new key costs its maker nothing, so those that a device asks for have one pace.
     const paced = asked.fingerprint === admission.fingerprint ? asked.fingerprint : "another key";
     if (!keys.take(`${asked.id} ${paced}`)) return tooOften(reply);

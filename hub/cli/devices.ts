@@ -10,6 +10,7 @@ import {
   approve,
   areTwoBoards,
   auditKeyFingerprint,
+  boardOf,
   boardText,
   deny,
   expectNamed,
@@ -17,6 +18,7 @@ import {
   isMacAlone,
   isWeakerClaim,
   otherBoard,
+  OWN_ID,
   proposedRequest,
   protectionName,
   replace,
@@ -48,6 +50,7 @@ export const devicesList: HubCommand = {
           device,
           connection: isInForce(device) ? await store.connections.find(device.id) : undefined,
           inForce: isInForce(device) ? undefined : inForce.get(device.id),
+          rival: inForce.has(device.id) ? undefined : rivalOf(device, devices),
           ofKey: (idsOf.get(device.fingerprint) ?? [])
             .map(({ id }) => id)
             .filter((id) => id !== device.id)
@@ -66,7 +69,7 @@ export const devicesList: HubCommand = {
             }),
           );
       else if (listed.length === 0) terminal.out("no device has asked yet");
-      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.inForce, each.ofKey)).join("\n\n"));
+      else terminal.out(listed.map((each) => deviceLines(each.device, each.connection, each.inForce, each)).join("\n\n"));
       return 0;
     }),
 };
@@ -85,10 +88,24 @@ export const devicesApprove = decision({
     const device = await approve(opened, id, fingerprint, operator(), { ...named, weaker: given.flag("weaker") });
     // [ID-31] What was bound, which may be newer than the operator's list.
     terminal.err(boundLines(device).join("\n"));
+    const rival = rivalOf(device, await opened.store.devices.ofId(id));
+    if (rival !== undefined)
+      terminal.err(
+        printed(`Another board asks with this id (${boardText(boardOf(rival))}), and gets no certificate: ${OWN_ID}.`),
+      );
     remindOfAuditKey(device, named.auditKey, terminal);
     return [device];
   },
 });
+
+/** [ID-95] Another board that waits with the same id. */
+function rivalOf(device: Device, devices: readonly Device[]): Device | undefined {
+  if (device.state !== "pending" && device.state !== "approved") return undefined;
+  return devices.find(({ id, fingerprint, ...each }) => {
+    const isOther = id === device.id && fingerprint !== device.fingerprint && each.state === "pending";
+    return isOther && areTwoBoards(device, { id, ...each });
+  });
+}
 
 function remindOfAuditKey(device: Device, named: Fingerprint | undefined, terminal: HubTerminal): void {
   if (named === undefined && device.auditKey !== undefined)

@@ -33,13 +33,14 @@ export function journalLine({ event, severity, deviceId, detail, lastAtMs, times
 
 /**
  * @param inForce another key of the id, which is in force.
- * @param ofKey other ids that this key has asked for. [ID-95]
+ * @param beside `ofKey`: other ids that this key has asked for. `rival`: another board that asks
+ *   with this id, where none is in force. [ID-95]
  */
 export function deviceLines(
   device: Device,
   connection: ConnectionRecord | undefined,
   inForce?: Device,
-  ofKey: readonly string[] = [],
+  { ofKey = [], rival }: { readonly ofKey?: readonly string[]; readonly rival?: Device | undefined } = {},
 ): string {
   const { id, fingerprint, state, address, requestedAtMs, decidedAtMs, decidedBy, replacedBy } = device;
   const [kept, board, audit] = boundLines(device);
@@ -54,6 +55,7 @@ export function deviceLines(
     `  request  ${requestDigest(device, inForce?.fingerprint)}`,
     ...(inForce !== undefined && mayReplace(device) ? replacementLines(device, inForce) : []),
   ];
+  if (rival !== undefined) lines.push(...twoBoardsLines(device, rival, "also asking"));
   if (ofKey.length > 0) lines.push(`  also     this key has asked as ${ofKey.join(", ")} too, and a key is a board's own`);
   if (replacedBy !== undefined) lines.push(`  replaced by ${replacedBy}`);
   if (device.rekey !== undefined)
@@ -82,6 +84,14 @@ export function mayReplace({ state, overlapUntilMs }: Device): boolean {
   return state === "pending" || (state === "approved" && overlapUntilMs !== undefined);
 }
 
+/** [ID-95] */
+function twoBoardsLines(device: Device, other: Device, what: string): readonly string[] {
+  return [
+    `  two boards claim this id: ${what} is ${boardText(boardOf(other))}; this one is ${boardText(boardOf(device))}`,
+    `           if both are in use, ${OWN_ID}`,
+  ];
+}
+
 /** [ID-62] [ID-64] */
 function replacementLines(device: Device, inForce: Device): readonly string[] {
   const { overlapUntilMs, provenBy, protection } = device;
@@ -91,12 +101,7 @@ function replacementLines(device: Device, inForce: Device): readonly string[] {
     return [`  replaces ${old} at its first connection, until ${until} at the latest`];
   const weaker = isWeakerClaim(protection, inForce.protection) ? ": weaker" : "";
   const proven = provenBy === inForce.fingerprint ? "; the device has asked with both keys" : "";
-  const twoBoards = areTwoBoards(device, inForce)
-    ? [
-        `  two boards claim this id: in force is ${boardText(boardOf(inForce))}; this one is ${boardText(boardOf(device))}`,
-        `           if both are in use, ${OWN_ID}`,
-      ]
-    : [];
+  const twoBoards = areTwoBoards(device, inForce) ? twoBoardsLines(device, inForce, "in force") : [];
   const lapsed = overlapUntilMs === undefined ? "" : `; it has not connected until ${until}`;
   return [
     ...twoBoards,

@@ -193,7 +193,7 @@ export function revoke(context: DecisionContext, id: DeviceId, by: string): Prom
     const both = successor === undefined ? [known] : [known, successor];
     const certificates = both.map(({ fingerprint }) => store.certificates.revokeAll(id, fingerprint, Date.now()));
     // The next device with this id is another one.
-    const [gone] = await decided(context, both, "revoked", by, ...certificates, store.outbox.clear(id));
+    const [gone] = await decided(context, both, "revoked", by, ...certificates, store.outbox.clear(id), store.boards.remove(id));
     return gone ?? known;
   });
 }

@@ -91,7 +91,7 @@ class Queue implements PendingQueue {
       for (const { request: gone } of displaced) changes.push(devices.removePending(gone.id, gone.fingerprint));
       const gone = new Set(displaced.map((each) => each.request));
       pending = [...pending.filter((each) => !gone.has(each)), { ...request, requestedAtMs: request.seenAtMs }];
-      const other = await devices.approved(id);
+      const other = otherKey(request, await devices.ofId(id));
       const ofKey = (await devices.ofKey(fingerprint, SAME_KEY_MAX)).filter((each) => each.id !== id);
       notes.push(() => this.#note(request, displaced, other));
       if (ofKey.length > 0) notes.push(() => this.#noteSameKey(request, ofKey));
@@ -114,7 +114,7 @@ class Queue implements PendingQueue {
       this.#journal("enrolment.crowded", undefined, { over, from, id: over === "id" ? id : undefined });
     const isFlood = displaced.some(({ over }) => over === "id");
     const protection = protectionName(claimed);
-    if (other !== undefined && !isFlood)
+    if (other?.state === "approved" && !isFlood)
       this.#journal("device.other-key", id, {
         fingerprint,
         protection,
@@ -122,6 +122,8 @@ class Queue implements PendingQueue {
         ...boards(request, other),
         address,
       });
+    else if (other !== undefined && !isFlood)
+      this.#journal("device.other-key", id, { fingerprint, protection, ...boards(request, other), address });
     if (displaced.length === 0)
       this.#journal("device.requested", undefined, {
         id,
@@ -133,11 +135,22 @@ class Queue implements PendingQueue {
   }
 }
 
+/**
+ * [ID-95] The key in force; otherwise the last one, approved or not, of what must be another board.
+ * A board that asks with a new key, as after a reset, is no news then.
+ */
+function otherKey(request: PendingAdmission, ofId: readonly Device[]): Device | undefined {
+  const others = ofId.filter(({ fingerprint }) => fingerprint !== request.fingerprint);
+  const inForce = others.find(({ state, overlapUntilMs }) => state === "approved" && overlapUntilMs === undefined);
+  return inForce ?? others.findLast((each) => areTwoBoards(request, each));
+}
+
 /** [ID-95] Both boards, so that nobody who sees one id ends the good key of the other board. */
 function boards(request: PendingAdmission, device: Device): JournalDetail {
   return {
     board: boardText(boardOf(request)),
-    approvedBoard: boardText(boardOf(device)),
+    otherBoard: boardText(boardOf(device)),
+    otherState: device.state,
     ...(areTwoBoards(request, device) ? { twoBoards: true } : {}),
   };
 }

@@ -70,7 +70,7 @@ export function replace(
       return { device: { ...known, state: "approved", overlapUntilMs: untilMs }, replaced: inForce, overlaps: true };
     }
     // The next device with this id may be another one.
-    const forgotten = known.provenBy === inForce.fingerprint ? [] : [store.outbox.clear(id)];
+    const forgotten = known.provenBy === inForce.fingerprint ? [] : [store.outbox.clear(id), store.boards.remove(id)];
     await store.commit(...other, ...replacing(store, known, inForce, nowMs, by), ...forgotten);
     return { device: { ...known, state: "approved", overlapUntilMs: undefined }, replaced: inForce, overlaps: false };
   });

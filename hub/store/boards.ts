@@ -19,6 +19,8 @@ export interface OtherBoard {
 export interface Boards {
   find(id: DeviceId): Promise<OtherBoard | undefined>;
   put(id: DeviceId, notice: Omit<OtherBoard, "admitted">): Change;
+  /** The next device with this id is another one. */
+  remove(id: DeviceId): Change;
   /** A guard too: `found` is still what the device told last. */
   admit(id: DeviceId, found: Board): Change;
 }
@@ -43,6 +45,7 @@ export function createBoards(engine: Engine): Boards {
     },
     put: (id, { born, found, address, seenAtMs: seenAt }) =>
       change(PUT, { id, born: canonicalJson(born), found: canonicalJson(found), address, seenAt }),
+    remove: (id) => change("DELETE FROM boards WHERE id = ?", [id]),
     admit: (id, found) => guard("UPDATE boards SET admitted = found WHERE id = ? AND found = ?", [id, canonicalJson(found)]),
   };
 }

@@ -74,18 +74,18 @@ async function texts(root: string, paths: readonly string[]): Promise<readonly s
   return found;
 }
 
-/** Erased flash is 0xff, which is not UTF-8. */
-const ERASED = /\u00ff+$/u;
+/** A device-tree string ends with NUL. Erased flash is 0xff, which is not UTF-8. */
+const FILLING = /[\s\0\u00ff]+$/u;
 
 /**
- * [ID-2] @returns the text before the first NUL, with which a device-tree string ends, without
- *   erased EEPROM bytes at its end, trimmed; undefined when it is empty. Nothing is cut at another
- *   odd byte, a line end included: what comes behind may be all that tells two boards apart. For
- *   the same reason a text that is longer than the bound is no text, and not its beginning.
+ * [ID-2] @returns the text without what fills it up at its end, trimmed; undefined when it is
+ *   empty. Nothing is cut at an odd byte, a NUL or a line end included: what comes behind may be
+ *   all that tells two boards apart. For the same reason a text that is longer than the bound is no
+ *   text, and not its beginning.
  */
 async function text(root: string, path: string): Promise<string | undefined> {
   const raw = await readKernelFile(join(root, path), ATTRIBUTE_BYTES_MAX + 1);
-  return raw === undefined || Buffer.byteLength(raw) > ATTRIBUTE_BYTES_MAX ? undefined : clean(raw.split("\0", 1)[0]);
+  return raw === undefined || Buffer.byteLength(raw) > ATTRIBUTE_BYTES_MAX ? undefined : clean(raw);
 }
 
 /**
@@ -102,6 +102,6 @@ async function commissioned(root: string, path: string): Promise<string | undefi
 }
 
 function clean(raw: string | undefined): string | undefined {
-  const value = raw?.replace(ERASED, "").trim();
+  const value = raw?.replace(FILLING, "").trimStart();
   return value === "" ? undefined : value;
 }

@@ -1,16 +1,18 @@
 // The list of revoked certificates, read by OpenSSL and by GnuTLS.
 import { spawnSync } from "node:child_process";
+import { sign, X509Certificate } from "node:crypto";
 import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
-import { crlPem, loadAuthority } from "../../../hub/authority/index.ts";
+import { crlPem, loadAuthority, pem, readAnchors } from "../../../hub/authority/index.ts";
 import { createIssuer, makeAuthority } from "../../../hub/authority/issuer.ts";
 import { maySignCrl } from "../../../hub/authority/crl.ts";
 import { createCrlKeeper } from "../../../hub/crl/index.ts";
 import { forget, replace, revoke } from "../../../hub/devices/index.ts";
 import { initHub } from "../../../hub/index.ts";
 import { openStore, type Store, type StoredCrl } from "../../../hub/store/index.ts";
+import { der } from "../../../provisioning/x509/format/index.ts";
 import { openssl, opensslWords } from "../../lab/counterparts/pki.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
@@ -31,6 +33,18 @@ async function restingHub(t: Test): Promise<{ readonly state: string; readonly s
   const store = await openStore(join(state, "hub.db"));
   t.teardown(() => store.close());
   return { state, store };
+}
+
+/** The same authority with the keyUsage keyCertSign alone, signed again. */
+function withoutCrlSign(certificatePem: string, keyPem: string): string {
+  const raw = Buffer.from(new X509Certificate(certificatePem).raw);
+  const at = raw.indexOf(Buffer.from("03020106", "hex")); // keyCertSign and cRLSign
+  Buffer.from("03020204", "hex").copy(raw, at);
+  const { content } = der.decode(raw, raw.byteLength, { code: "x509.invalid", what: "certificate" });
+  const [toBeSigned, algorithm] = content instanceof Uint8Array ? [] : content;
+  if (at < 0 || toBeSigned === undefined || algorithm === undefined) throw new Fault("x509.invalid", "not as expected");
+  const signature = sign("sha256", der.encode(toBeSigned), { key: keyPem, dsaEncoding: "der" });
+  return pem(der.encode(der.sequence(toBeSigned, algorithm, der.bitString(signature))));
 }
 
 /** A keeper whose clock the test moves. */
@@ -180,7 +194,10 @@ test("[ID-92] a list that cannot be issued is a trouble that says until when the
   const { state, store } = await restingHub(t);
   const { clock, troubles, current } = keeperAt(state, store);
   const first = await current();
-  clock.ms += 26 * 365 * DAY_MS; // past the end of the authority
+  clock.ms = first.issuedAtMs - 400 * DAY_MS;
+  t.equal((await current()).number, first.number, "a clock before the authority begins: the last list is kept");
+  t.same(troubles, [undefined], "the wrong clock is a trouble of its own");
+  clock.ms = first.issuedAtMs + 26 * 365 * DAY_MS; // past the end of the authority
   await t.rejects(current(), { code: "hub.crl-failed", message: /the last one ended at .*refuses every device/u });
   t.match(troubles.at(-1), { code: "hub.crl-failed", message: /authority ended at/u });
   clock.ms = first.issuedAtMs + 60_000;
@@ -188,20 +205,35 @@ test("[ID-92] a list that cannot be issued is a trouble that says until when the
   t.equal(troubles.at(-1), undefined, "the trouble is over");
 });
 
+test(
+  "[ID-92] a hub whose authority may not sign lists is in trouble, and everything else of it works",
+  { skip: needs("openssl") },
+  async (t) => {
+    const state = await temporaryDirectory(t);
+    await initHub({ state, name: "old", hosts: ["localhost", "127.0.0.1"] });
+    const made = withoutCrlSign(
+      readFileSync(join(state, "authority.pem"), "utf8"),
+      readFileSync(join(state, "authority.key"), "utf8"),
+    );
+    writeFileSync(join(state, "authority.pem"), made);
+    writeFileSync(join(state, "hub.json"), JSON.stringify({ ...readAnchors(state), authority: made }));
+    const { hub } = await labHub(t, { state });
+    t.match(hub.troubles(), [{ kind: "crl", code: "hub.crl-failed", message: /keyUsage without cRLSign.*there is none yet/u }]);
+    t.match((await ask(hub, "/healthz")).body.toString(), /crl: hub\.crl-failed/u);
+    t.match(await ask(hub, "/crl"), { status: 503, headers: { "retry-after": /^\d+$/u } });
+    t.match(await enrolled(hub, await labDevice("gw-1")), /CERTIFICATE/u);
+    t.match(await hubCommand(state, "crl"), { code: 1, err: [/hub\.crl-failed/u] });
+  },
+);
+
 test("[ID-92] an authority that may not sign lists signs none, and says so", async (t) => {
   const authority = makeAuthority("old", Date.now());
   const issuer = createIssuer("old", authority);
   t.ok(maySignCrl(issuer.certificate.raw));
-  // keyUsage 03 02 01 06 (keyCertSign, cRLSign) becomes 03 02 02 04 (keyCertSign)
-  const raw = Buffer.from(issuer.certificate.raw);
-  const at = raw.indexOf(Buffer.from("03020106", "hex"));
-  t.ok(at > 0);
-  Buffer.from("03020204", "hex").copy(raw, at);
-  t.notOk(maySignCrl(raw));
-  const without = createIssuer("old", {
-    keyPem: authority.keyPem,
-    certificatePem: `-----BEGIN CERTIFICATE-----\n${raw.toString("base64")}\n-----END CERTIFICATE-----\n`,
-  });
+  const certificatePem = withoutCrlSign(authority.certificatePem, authority.keyPem);
+  const without = createIssuer("old", { keyPem: authority.keyPem, certificatePem });
+  t.notOk(maySignCrl(without.certificate.raw));
+  t.ok(without.certificate.verify(without.certificate.publicKey));
   const content = { number: 1, thisUpdateMs: Date.now(), nextUpdateMs: Date.now() + DAY_MS, entries: [] };
   t.throws(() => without.issueCrl(content), { code: "hub.crl-failed", message: /keyUsage without cRLSign/u });
 });

@@ -5,7 +5,17 @@ import { type Test, test } from "tap";
 import { buildRequest } from "../../../provisioning/x509/format/index.ts";
 import { BOARD_PATH } from "../../../ota/format/board.ts";
 import { hubCommand } from "../../lab/worlds/hub-cli.ts";
-import { ask, connect, enrolled, labDevice, type LabDevice, labHub, labMessage, simpleEnrol } from "../../lab/worlds/hub.ts";
+import {
+  ask,
+  connect,
+  enrolled,
+  labDevice,
+  type LabDevice,
+  labHub,
+  labMessage,
+  simpleEnrol,
+  simpleReenrol,
+} from "../../lab/worlds/hub.ts";
 import { eventually } from "../../lab/runner/process.ts";
 import type { Hub } from "../../../hub/index.ts";
 
@@ -37,7 +47,7 @@ test("[ID-95] a second board with the id of another one is an alert with both bo
       deviceId: "SN-1",
       detail: {
         board: "serial SN-1, MAC 00:1b:99:3a:4f:58",
-        approvedBoard: "serial SN-1, MAC 00:1b:21:3a:4f:58 00:1b:21:3a:4f:59",
+        otherBoard: "serial SN-1, MAC 00:1b:21:3a:4f:58 00:1b:21:3a:4f:59",
         twoBoards: true,
       },
     },
@@ -65,8 +75,38 @@ test("[ID-95] a board that was given a new key, or a new card, is not called two
     const { hub, state, other } = await twoBoards(t, first, second, [...serials]);
     const { err } = await hubCommand(state, "devices", "approve", "SN-1", other.fingerprint);
     t.equal(/two boards claim/u.test(err.join("\n")), isTwo, JSON.stringify([first, second, serials]));
-    t.match(await alerts(hub, "device.other-key"), [{ detail: { approvedBoard: String } }]);
+    t.match(await alerts(hub, "device.other-key"), [{ detail: { otherBoard: String } }]);
   }
+});
+
+test("[ID-95] of two boards that nobody approved yet, the list and the approval of one name the other", async (t) => {
+  const { hub, state } = await labHub(t);
+  const first = await labDevice("SN-1", { serialNumber: "SN-1", uris: [A] });
+  const second = await labDevice("SN-1", { serialNumber: "SN-1", uris: [C] });
+  const again = await labDevice("SN-1", { serialNumber: "SN-1", uris: [A] });
+  for (const { csr } of [first, second]) t.notMatch((await simpleEnrol(hub, csr)).body.toString(), /id-taken/u);
+  t.match(await alerts(hub, "device.other-key"), [
+    {
+      deviceId: "SN-1",
+      detail: { fingerprint: second.fingerprint, otherState: "pending", otherBoard: /00:1b:21/u, twoBoards: true },
+    },
+  ]);
+  t.match(
+    (await hubCommand(state, "devices", "list")).out.join("\n"),
+    /two boards claim this id: also asking is serial SN-1, MAC 00:1b:99/u,
+  );
+  t.match(await hubCommand(state, "devices", "approve", "SN-1", first.fingerprint), {
+    code: 0,
+    err: [/kept/u, /Another board asks with this id \(serial SN-1, MAC 00:1b:99.*id of its own/u],
+  });
+  t.match((await simpleEnrol(hub, second.csr)).body.toString(), /^enrol\.id-taken/u, "it is told from then on");
+  await hubCommand(state, "devices", "revoke", "SN-1");
+  await hubCommand(state, "devices", "deny", "SN-1", second.fingerprint);
+  const before = (await alerts(hub, "device.other-key")).length;
+  await simpleEnrol(hub, again.csr);
+  const after = await alerts(hub, "device.other-key");
+  t.equal(after.length, before + 1, "the first board after its reset: the denied one is another board");
+  t.match(after.at(-1)?.detail, { otherState: "denied" });
 });
 
 test("[ID-95] one key that asks for several ids is an alert, and the list names them", async (t) => {
@@ -82,6 +122,9 @@ test("[ID-95] one key that asks for several ids is an alert, and the list names 
       { id: "gw-3", others: "gw-1 (approved), gw-2 (pending)" },
     ],
   );
+  const cert = await enrolled(hub, first);
+  t.equal((await simpleReenrol(hub, (await labDevice("gw-4", { key: first.key })).csr, cert, first.keyPem)).status, 403);
+  t.match((await alerts(hub, "device.same-key")).at(-1)?.detail, { id: "gw-4", others: "gw-1 (approved)" }, "at renewal too");
   const list = (await hubCommand(state, "devices", "list")).out.join("\n");
   t.match(list, "this key has asked as gw-2, gw-3 too");
   t.match(list, "this key has asked as gw-1, gw-2 too");
@@ -143,6 +186,9 @@ test("[ID-97] a disk on another board is an alert, waits for an operator, and on
     '{"decision":"wait"}',
     "a third board is another one",
   );
+  t.equal((await alerts(hub, "device.other-board")).length, 2, "once for each board, however often it asks");
+  await hubCommand(state, "devices", "revoke", "gw-1");
+  t.match(await hubCommand(state, "devices", "board", "gw-1"), { code: 1 }, "the next device with this id is another one");
   t.match(await hubCommand(state, "devices", "board", "gw-9"), { code: 1, err: [/told of no other board/u] });
 });
 

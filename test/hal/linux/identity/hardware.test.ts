@@ -84,6 +84,8 @@ test("[ID-1] serials that differ behind an odd byte are different serials", asyn
     "Ger\u00e4t-00018\n",
     "A\u00ffB1\n",
     "A\u00ffB2\n",
+    "GW\u00000001\0",
+    "GW\u00000002\0",
     "GW\r0001\n",
     "GW\r0002\n",
     "GW\n0001\n",
