@@ -76,6 +76,10 @@ class SessionEventLog implements EventLog {
         return this.#refused(event);
       case "kicked":
         return this.#kicked(event);
+      case "set-aside":
+        return this.#setAside(event);
+      case "paused":
+        return this.#paused(event);
       case "input-refused":
         return this.#inputRefused(event);
       case "telemetry-lost":
@@ -136,6 +140,18 @@ class SessionEventLog implements EventLog {
   #kicked({ kicks, fault }: Of<"kicked">): void {
     this.#log(`tunnel kicked: ${fault.message}`);
     this.#note({ event: "tunnel.kicked", result: "failed", detail: { kicks, message: faultDetail(fault).message } });
+  }
+
+  /** The tunnel limits their rate. [TUN-81] */
+  #setAside({ channel, bytes, fault }: Of<"set-aside">): void {
+    this.#log(`set a message aside: ${fault.message}`);
+    this.#note({ event: "spool.set-aside", result: "failed", detail: { channel, bytes, ...faultDetail(fault) } });
+  }
+
+  /** At most once in a quarter of an hour for each topic. [TUN-82] */
+  #paused({ fault }: Of<"paused">): void {
+    this.#log(`tunnel: ${fault.code}: ${fault.message}`);
+    this.#note({ event: "spool.paused", result: "failed", detail: faultDetail(fault) });
   }
 
   /** Refused messages come from outside, at any rate. */

@@ -36,7 +36,13 @@ export const tunnelStatusSchema = v.strictObject({
   connections: safeCount,
   retryInS: v.optional(safeCount),
   lastFault: v.optional(faultSchema),
-  spool: v.strictObject({ messages: safeCount, bytes: safeCount, dropped: safeCount }),
+  spool: v.strictObject({
+    messages: safeCount,
+    bytes: safeCount,
+    dropped: safeCount,
+    /** Messages that the hub will never take, kept apart. [TUN-81] */
+    setAside: v.optional(safeCount),
+  }),
 });
 export type TunnelStatus = v.InferOutput<typeof tunnelStatusSchema>;
 

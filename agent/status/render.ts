@@ -75,8 +75,9 @@ function tunnelState({ state, connectedForS, retryInS }: DeviceStatus["tunnel"])
 }
 
 function stores({ tunnel: { spool }, audit, auditKey, without = [] }: DeviceStatus): string[] {
+  const aside = spool.setAside === undefined ? "" : `, ${spool.setAside} set aside`;
   return [
-    row("spool", `${counted(spool.messages, "message")} waiting`, size(spool.bytes), `${spool.dropped} dropped`),
+    row("spool", `${counted(spool.messages, "message")} waiting`, size(spool.bytes), `${spool.dropped} dropped${aside}`),
     audit === undefined
       ? row("audit", "not known: the warden does not answer")
       : row(

@@ -54,7 +54,12 @@ function stateFaults(inputs: DeviceStatusInputs): FaultReport[] {
   if (tunnel.spool.dropped > 0)
     faults.push({
       code: "spool.full",
-      message: `${tunnel.spool.dropped} messages to the hub were dropped for lack of space or because of their age`,
+      message: `${tunnel.spool.dropped} messages to the hub were dropped: no space, too old, or the hub never takes them`,
+    });
+  if (tunnel.spool.setAside !== undefined)
+    faults.push({
+      code: "spool.too-large",
+      message: `${tunnel.spool.setAside} messages that the hub never takes are set aside; see docs/operations.md, "Messages set aside"`,
     });
   return faults;
 }

@@ -24,7 +24,12 @@ export interface BrokerConnectionOptions extends MqttClientOptions {
 
 export interface ConnectionEnd {
   readonly by: "peer" | "fault" | "us";
+  /** Its message says what waited for an answer of the hub at the end. */
   readonly fault: Fault;
+  /** Reason of the hub's DISCONNECT (MQTT 5.0 section 3.14.2.1). */
+  readonly reason?: number;
+  /** Whether anything waited for an answer: a message, or the subscription. */
+  readonly isUnanswered?: boolean;
 }
 
 export interface BrokerConnection {
@@ -73,8 +78,25 @@ const VERSION_REFUSED: ReadonlySet<number> = new Set([1, 132]);
  */
 const UNAVAILABLE: ReadonlySet<number> = new Set([3, 136, 137]);
 
-/** MQTT 5.0 section 3.14.2.1: the client id is in use by another connection. */
-const SESSION_TAKEN_OVER = 142;
+/** Reasons of a DISCONNECT or a PUBACK, MQTT 5.0 section 2.4. */
+export const SESSION_TAKEN_OVER = 142;
+export const PACKET_TOO_LARGE = 149;
+const REASON_WORDS: ReadonlyMap<number, string> = new Map([
+  [135, "not authorized"],
+  [137, "server busy"],
+  [139, "server shutting down"],
+  [SESSION_TAKEN_OVER, "session taken over"],
+  [147, "receive maximum exceeded"],
+  [PACKET_TOO_LARGE, "packet too large"],
+  [150, "message rate too high"],
+  [151, "quota exceeded"],
+  [152, "administrative action"],
+  [153, "payload format invalid"],
+]);
+/** The hub has too much to do: it is asked again after the longest waits. */
+const BUSY: ReadonlySet<number> = new Set([137, 150, 151]);
+/** No later attempt changes these: invalid topic name, invalid payload. */
+const NEVER_ACCEPTED: ReadonlySet<number> = new Set([144, 153]);
 
 /** A generous bound of a PUBLISH packet beside its payload: our topics have at most 90 bytes. */
 const PUBLISH_OVERHEAD_BYTES = 128;
@@ -116,6 +138,7 @@ class MqttConnection implements BrokerConnection {
   #windowMessagesMax = WINDOW_MESSAGES_MAX;
   #payloadBytesMax = MESSAGE_BYTES_MAX;
   #connected = false;
+  #isSubscribing = false;
   #failure: Failure = "silent";
   #ending: ConnectionEnd | undefined;
 
@@ -146,8 +169,10 @@ class MqttConnection implements BrokerConnection {
     });
   }
 
-  subscribe(topics: readonly string[]): Promise<void> {
-    return subscribe(this.#client, topics, this.#options.timeouts.answerMs);
+  async subscribe(topics: readonly string[]): Promise<void> {
+    this.#isSubscribing = true;
+    await subscribe(this.#client, topics, this.#options.timeouts.answerMs);
+    this.#isSubscribing = false;
   }
 
   async close(farewell?: Retained): Promise<void> {
@@ -181,8 +206,9 @@ class MqttConnection implements BrokerConnection {
   }
 
   onDisconnect(reason: number): void {
-    const meaning = reason === SESSION_TAKEN_OVER ? " (session taken over)" : "";
-    this.#end("peer", new Fault("tunnel.closed", `the hub ended the connection with reason ${reason}${meaning}`));
+    const code = BUSY.has(reason) ? "tunnel.busy" : "tunnel.closed";
+    const message = `the hub ended the connection with reason ${reason}${meaningOf(reason)}${this.#unanswered()}`;
+    this.#end("peer", new Fault(code, message), reason);
   }
 
   onError(error: unknown): void {
@@ -197,15 +223,21 @@ class MqttConnection implements BrokerConnection {
       this.#end("peer", connackFault(this.#options.clientId, code, error));
       return;
     }
-    // A reset may be the only answer of a broker that does not know the version of MQTT.
-    if (!this.#connected && !["ECONNRESET", "EPIPE"].includes(errorCode(error))) this.#failure = "other";
     const fault = clientFault(error);
-    this.#end(fault.code === "tunnel.unreachable" ? "peer" : "fault", fault);
+    // A reset, or silence, may be the only answer of a broker that does not know the version of
+    // MQTT. [TUN-10]
+    const isSilent = ["ECONNRESET", "EPIPE"].includes(errorCode(error)) || fault.code === "tunnel.timeout";
+    if (!this.#connected && !isSilent) this.#failure = "other";
+    if (fault.code !== "tunnel.unreachable") return this.#end("fault", fault);
+    this.#end("peer", new Fault(fault.code, `${fault.message}${this.#unanswered()}`, { cause: error }));
   }
 
   onClose(): void {
-    const message = this.#connected ? "the hub closed the connection" : "the hub closed the connection before CONNACK";
-    this.#ending ??= { by: "peer", fault: new Fault("tunnel.closed", message) };
+    const message = this.#connected
+      ? `the hub closed the connection${this.#unanswered()}`
+      : "the hub closed the connection before CONNACK";
+    this.#end("peer", new Fault("tunnel.closed", message));
+    if (this.#ending === undefined) return;
     this.#failFlights(this.#ending.fault);
     this.#resolveEnded(this.#ending);
   }
@@ -214,10 +246,19 @@ class MqttConnection implements BrokerConnection {
    * Ends the stream for `fault`. Only the first reason counts, because the later ones follow from
    * it. After {@link close} has begun, nothing cuts off its DISCONNECT. [TUN-9]
    */
-  #end(by: ConnectionEnd["by"], fault: Fault): void {
+  #end(by: ConnectionEnd["by"], fault: Fault, reason?: number): void {
     if (this.#ending !== undefined) return;
-    this.#ending = { by, fault };
+    const isUnanswered = this.#isSubscribing || this.#flights.size > 0;
+    this.#ending = { by, fault, isUnanswered, ...(reason !== undefined && { reason }) };
     this.#options.stream.socket.destroy();
+  }
+
+  /** Names what the hub may have ended the connection over. [TUN-80] */
+  #unanswered(): string {
+    const [first] = this.#flights;
+    if (first === undefined) return this.#isSubscribing ? " instead of answering the subscription" : "";
+    const others = this.#flights.size === 1 ? "" : ` and ${this.#flights.size - 1} more`;
+    return ` instead of acknowledging ${first.bytes} bytes to "${first.topic}"${others}`;
   }
 
   /** Rejects every send that still waits: no acknowledgement will come. */
@@ -247,7 +288,15 @@ class MqttConnection implements BrokerConnection {
         this.#options.onRoom();
         return;
       }
-      const fault = new Fault("tunnel.refused", `send to "${topic}": ${error.message}`, { cause: error });
+      const reason = connackCode(error);
+      const message = `send ${flight.bytes} bytes to "${topic}": the hub answers ${reason ?? ""} (${error.message})`;
+      if (reason !== undefined && NEVER_ACCEPTED.has(reason)) {
+        reject(new Fault("spool.too-large", message, { cause: error }));
+        this.#waiting.shift()?.();
+        this.#options.onRoom();
+        return;
+      }
+      const fault = new Fault("tunnel.refused", message, { cause: error });
       reject(fault);
       this.#end("fault", fault);
     });
@@ -265,8 +314,13 @@ class MqttConnection implements BrokerConnection {
   }
 }
 
+function meaningOf(reason: number): string {
+  const words = REASON_WORDS.get(reason);
+  return words === undefined ? "" : ` (${words})`;
+}
+
 function connackFault(clientId: string, code: number, error: unknown): Fault {
   const reason = error instanceof Error ? error.message : "";
-  const is = UNAVAILABLE.has(code) ? "tunnel.unreachable" : "tunnel.refused";
+  const is = UNAVAILABLE.has(code) ? "tunnel.busy" : "tunnel.refused";
   return new Fault(is, `connect as "${clientId}": the hub says ${code} (${reason})`, { cause: error });
 }

@@ -4,6 +4,15 @@ import { MESSAGE_BYTES_MAX } from "./format.ts";
 export const BACKOFF_MS_MIN = 1000;
 export const BACKOFF_BOUND_FIRST_MS = 2000;
 export const BACKOFF_BOUND_MAX_MS = 300_000;
+/**
+ * The same for a hub that takes connections and loses them again: it is there, and waiting longer
+ * would only keep messages back.
+ */
+export const FLAP_BOUND_MAX_MS = 30_000;
+/**
+ * A hub whose last connection ended this long ago counts as there, even if it does not answer.
+ */
+export const FLAP_WITHIN_MS = 600_000;
 /** A connection that lasted this long counts as stable. */
 export const STABLE_AFTER_MS = 60_000;
 /** A connection that the peer ended this soon after CONNACK may have been a kick. */
@@ -11,8 +20,8 @@ export const KICK_WITHIN_MS = 10_000;
 export const KICKS_MAX = 3;
 export const MQTT5_AGAIN_AFTER_MS = 7 * 86_400_000;
 /**
- * Connections that offer MQTT 5 and are closed without an answer, before 3.1.1 is tried. Some
- * brokers close instead of refusing.
+ * Connections that offer MQTT 5 and get no answer, before 3.1.1 is tried. Some brokers close
+ * instead of refusing, and some stay silent.
  */
 export const SILENT_REFUSALS_MAX = 2;
 
@@ -26,6 +35,19 @@ export const WINDOW_BYTES_MAX = 4 * MESSAGE_BYTES_MAX;
 export const SUSPECT_CUTS_MAX = 4;
 /** Messages that are held back until another one passes. More failing ones are the hub's doing. */
 export const HELD_MAX = 8;
+/**
+ * A channel of which this many messages in a row end every connection is left out for this long,
+ * while the others go on.
+ */
+export const PAUSE_MS = 900_000;
+/** Messages that were set aside: their number, and their bytes together. [TUN-81] */
+export const SET_ASIDE_MAX = 16;
+export const SET_ASIDE_BYTES_MAX = 2 * MESSAGE_BYTES_MAX;
+/**
+ * One more may be set aside after each period: each costs a write of all of them, and a hub that
+ * announces a small limit refuses everything. What is beyond it is dropped and counted.
+ */
+export const SET_ASIDE_PERIOD_MS = 600_000;
 /** Audit deliveries in flight; more are refused. */
 export const DELIVERIES_MAX = 8;
 /**

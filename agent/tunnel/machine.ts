@@ -4,6 +4,8 @@ import {
   BACKOFF_BOUND_FIRST_MS,
   BACKOFF_BOUND_MAX_MS,
   BACKOFF_MS_MIN,
+  FLAP_BOUND_MAX_MS,
+  FLAP_WITHIN_MS,
   KICK_WITHIN_MS,
   KICKS_MAX,
   MQTT5_AGAIN_AFTER_MS,
@@ -30,22 +32,41 @@ export interface State {
   readonly mqtt5RefusedAtMs: number | undefined;
   /** Connections in a row that offered MQTT 5 and ended without any answer. */
   readonly silences: number;
+  /** When there was a connection for the last time; monotonic clock. [TUN-4] */
+  readonly upAtMs: number | undefined;
 }
 
 /**
  * Why no CONNACK came. `mqtt-version`: the broker refuses this version of MQTT. `silent`: it closed
- * a good TLS connection without an answer.
+ * a good TLS connection without an answer, or left CONNECT unanswered.
  */
 export type Failure = "mqtt-version" | "silent" | "other";
 
-/** `nowMs` is the monotonic clock, `wallMs` the wall clock; `random` is in [0, 1). */
+/**
+ * How a connection ended. `peer`: the hub closed it, and there is no other reason than another
+ * client with this id. `taken-over`: the hub says that there is one. `fault`: for another reason,
+ * here or at the hub.
+ */
+export type EndedBy = "peer" | "taken-over" | "fault" | "us";
+
+/**
+ * `nowMs` is the monotonic clock, `wallMs` the wall clock; `random` is in [0, 1). `crowded`: the
+ * hub refuses this device, is busy, or does not answer in time.
+ */
 export type Event =
   | { readonly kind: "start"; readonly wallMs: number }
   | { readonly kind: "connack"; readonly nowMs: number; readonly wallMs: number }
-  | { readonly kind: "failed"; readonly failure: Failure; readonly nowMs: number; readonly random: number }
+  | {
+      readonly kind: "failed";
+      readonly failure: Failure;
+      readonly crowded?: boolean;
+      readonly nowMs: number;
+      readonly random: number;
+    }
   | {
       readonly kind: "ended";
-      readonly by: "peer" | "fault" | "us";
+      readonly by: EndedBy;
+      readonly crowded?: boolean;
       readonly nowMs: number;
       readonly wallMs: number;
       readonly random: number;
@@ -72,7 +93,7 @@ export interface Step {
 
 /** @param mqtt5RefusedAtMs the refusal that an earlier run recorded, Unix milliseconds. */
 export function initial(mqtt5RefusedAtMs: number | undefined): State {
-  return { phase: { at: "idle" }, boundMs: BACKOFF_BOUND_FIRST_MS, kicks: 0, mqtt5RefusedAtMs, silences: 0 };
+  return { phase: { at: "idle" }, boundMs: BACKOFF_BOUND_FIRST_MS, kicks: 0, mqtt5RefusedAtMs, silences: 0, upAtMs: undefined };
 }
 
 /**
@@ -127,16 +148,18 @@ function connected(state: State, mqtt: Mqtt, event: { readonly nowMs: number; re
   const mqtt5RefusedAtMs = mqtt === "5" ? undefined : known ? state.mqtt5RefusedAtMs : event.wallMs;
   const remember = mqtt5RefusedAtMs !== state.mqtt5RefusedAtMs;
   return {
-    state: { ...state, phase: { at: "connected", mqtt, sinceMs: event.nowMs }, mqtt5RefusedAtMs, silences: 0 },
+    state: {
+      ...state,
+      phase: { at: "connected", mqtt, sinceMs: event.nowMs },
+      mqtt5RefusedAtMs,
+      silences: 0,
+      upAtMs: event.nowMs,
+    },
     effects: remember ? [{ do: "remember", mqtt5RefusedAtMs }] : [],
   };
 }
 
-function failed(
-  state: State,
-  mqtt: Mqtt,
-  event: { readonly failure: Failure; readonly nowMs: number; readonly random: number },
-): Step {
+function failed(state: State, mqtt: Mqtt, event: Extract<Event, { kind: "failed" }>): Step {
   const silences = mqtt === "5" && event.failure === "silent" ? state.silences + 1 : 0;
   // A refusal ends a series of kicks: a client that is kicked gets a CONNACK every time.
   const counted: State = { ...state, kicks: 0, silences };
@@ -145,26 +168,21 @@ function failed(
     return connect({ ...counted, silences: 0 }, "3.1.1");
   }
   const forget = mqtt === "3.1.1" && event.failure === "mqtt-version" && state.mqtt5RefusedAtMs !== undefined;
-  const step = backOff(forget ? { ...counted, mqtt5RefusedAtMs: undefined } : counted, event);
+  const isThere = state.upAtMs !== undefined && event.nowMs - state.upAtMs <= FLAP_WITHIN_MS;
+  const boundMaxMs = isThere && event.crowded !== true ? FLAP_BOUND_MAX_MS : BACKOFF_BOUND_MAX_MS;
+  const step = backOff(forget ? { ...counted, mqtt5RefusedAtMs: undefined } : counted, event, boundMaxMs);
   return forget ? { ...step, effects: [...step.effects, { do: "remember", mqtt5RefusedAtMs: undefined }] } : step;
 }
 
-function ended(
-  state: State,
-  sinceMs: number,
-  event: {
-    readonly by: "peer" | "fault" | "us";
-    readonly nowMs: number;
-    readonly wallMs: number;
-    readonly random: number;
-  },
-): Step {
+function ended(state: State, sinceMs: number, event: Extract<Event, { kind: "ended" }>): Step {
   const lastedMs = event.nowMs - sinceMs;
-  if (event.by === "us") return connect({ ...state, kicks: 0 }, mqttFor(state, event.wallMs));
-  const kicks = event.by === "peer" && lastedMs < KICK_WITHIN_MS ? state.kicks + 1 : 0;
-  if (kicks >= KICKS_MAX) return waitOutKicks({ ...state, kicks }, event.nowMs);
+  const upAtMs = event.nowMs;
+  if (event.by === "us") return connect({ ...state, kicks: 0, upAtMs }, mqttFor(state, event.wallMs));
+  const isKick = (event.by === "peer" && lastedMs < KICK_WITHIN_MS) || (event.by === "taken-over" && lastedMs < STABLE_AFTER_MS);
+  const kicks = isKick ? state.kicks + 1 : 0;
+  if (kicks >= KICKS_MAX) return waitOutKicks({ ...state, kicks, upAtMs }, event.nowMs);
   const boundMs = lastedMs >= STABLE_AFTER_MS ? BACKOFF_BOUND_FIRST_MS : state.boundMs;
-  return backOff({ ...state, kicks, boundMs }, event);
+  return backOff({ ...state, kicks, boundMs, upAtMs }, event, event.crowded === true ? BACKOFF_BOUND_MAX_MS : FLAP_BOUND_MAX_MS);
 }
 
 /** [TUN-5] Two clients with one id kick each other; shorter waits would only make it worse. */
@@ -179,14 +197,19 @@ function waitOutKicks(state: State, nowMs: number): Step {
   };
 }
 
-/** [TUN-4] Full jitter as in AWS's "Exponential Backoff And Jitter", with a minimum of a second. */
-function backOff(state: State, event: { readonly nowMs: number; readonly random: number }): Step {
-  const delayMs = Math.round(BACKOFF_MS_MIN + event.random * (state.boundMs - BACKOFF_MS_MIN));
+/**
+ * [TUN-4] Full jitter as in AWS's "Exponential Backoff And Jitter", with a minimum of a second. The
+ * devices of a hub that starts again come within {@link FLAP_BOUND_MAX_MS}, evenly spread. If they
+ * are too many for it, its answers take too long, and for these devices the bound grows on.
+ */
+function backOff(state: State, event: { readonly nowMs: number; readonly random: number }, boundMaxMs: number): Step {
+  const boundMs = Math.min(state.boundMs, boundMaxMs);
+  const delayMs = Math.round(BACKOFF_MS_MIN + event.random * (boundMs - BACKOFF_MS_MIN));
   return {
     state: {
       ...state,
       phase: { at: "waiting", untilMs: event.nowMs + delayMs },
-      boundMs: Math.min(state.boundMs * 2, BACKOFF_BOUND_MAX_MS),
+      boundMs: Math.min(boundMs * 2, BACKOFF_BOUND_MAX_MS),
     },
     effects: [{ do: "wait", delayMs }],
   };

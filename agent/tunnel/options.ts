@@ -4,7 +4,7 @@ import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
 import type { HubAnchors } from "../../ota/format/anchors.ts";
 import type { Endpoint } from "../../provisioning/tls/index.ts";
-import type { DownChannel, StatusMessage } from "./format.ts";
+import type { DownChannel, StatusMessage, UpChannel } from "./format.ts";
 import type { Timeouts } from "./limits.ts";
 import type { Mqtt } from "./machine.ts";
 import type { Spool } from "./spool/index.ts";
@@ -32,7 +32,7 @@ export interface TunnelOptions {
   readonly credentials: () => Promise<{ readonly cert: string; readonly key: string }>;
   /** Its owner closes it, after {@link Tunnel.stop}. */
   readonly spool: Spool;
-  /** Holds the record that the broker refused MQTT 5. */
+  /** Holds the record that the broker refused MQTT 5, and the messages that were set aside. */
   readonly files: DurableFiles;
   readonly clock: Clock;
   /** In [0, 1). */
@@ -52,6 +52,10 @@ export type TunnelEvent =
    * `tunnel.refused`: the hub refuses this device.
    */
   | { readonly kind: "refused"; readonly fault: Fault }
+  /** A message that the hub will never take is out of the way of the others. [TUN-81] */
+  | { readonly kind: "set-aside"; readonly channel: UpChannel; readonly bytes: number; readonly fault: Fault }
+  /** Every connection ends over the messages of this topic, so it is left out for a while. */
+  | { readonly kind: "paused"; readonly fault: Fault }
   /** The peer ended several connections in a row at once. [TUN-5] */
   | { readonly kind: "kicked"; readonly kicks: number; readonly fault: Fault }
   /** A message from the hub that was not handled. */

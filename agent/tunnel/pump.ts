@@ -3,13 +3,17 @@
 import { Fault } from "../../hal/fault.ts";
 import type { BrokerConnection } from "./connection.ts";
 import type { UpChannel } from "./format.ts";
-import type { Spool, Spooled } from "./spool/index.ts";
+import type { Spool, SpoolClass, Spooled } from "./spool/index.ts";
 
 export interface PumpOptions {
   readonly spool: Spool;
   readonly topic: (channel: UpChannel) => string;
   /** The connection that is up; undefined when there is none. */
   readonly connection: () => BrokerConnection | undefined;
+  /** Whether a class is left out at present. [TUN-82] */
+  readonly isPaused?: (cls: SpoolClass) => boolean;
+  /** Keeps a message that the hub will never take. Never rejects. [TUN-81] */
+  readonly setAside?: (message: Spooled, fault: Fault) => Promise<void>;
 }
 
 /**
@@ -44,9 +48,9 @@ class Pump {
   }
 
   #fill(): void {
-    const { spool, connection } = this.#options;
+    const { spool, connection, isPaused } = this.#options;
     for (let to = connection(); to?.hasRoom() === true; to = connection()) {
-      const message = spool.nextReady();
+      const message = spool.nextReady(isPaused);
       if (message === undefined) return;
       if (message === "on-disk") return void this.#read();
       void this.#send(message, to);
@@ -55,11 +59,11 @@ class Pump {
 
   /** Sends one message from the disk, and then what was read with it. Never rejects. */
   async #read(): Promise<void> {
-    const { spool, connection } = this.#options;
+    const { spool, connection, isPaused } = this.#options;
     this.#isReading = true;
     this.#again = false;
     try {
-      const message = await spool.next();
+      const message = await spool.next(isPaused);
       // Meanwhile the connection may have ended or been replaced. Each connection begins with a
       // rewind, so no message is skipped.
       const to = connection();
@@ -80,8 +84,9 @@ class Pump {
     } catch (error) {
       // The message was not acknowledged, so it stays in the spool, and the next connection hands
       // it out once more. The exception is a message that this hub can never accept.
-      if (error instanceof Fault && error.code === "spool.too-large") message.drop();
-      else through.destroy(asEnding(error));
+      if (!(error instanceof Fault) || error.code !== "spool.too-large") return through.destroy(asEnding(error));
+      await this.#options.setAside?.(message, error);
+      message.drop();
     }
   }
 }

@@ -17,6 +17,8 @@ export interface TunnelStatusInputs {
   readonly lastFault: Fault | undefined;
   /** Telemetry messages that the spool did not take; they count as dropped. */
   readonly telemetryLost: number;
+  /** Messages that the hub will never take, kept apart. */
+  readonly setAside: number;
 }
 
 /** @returns a status that `tunnelStatusSchema` accepts. Never throws. */
@@ -36,6 +38,10 @@ export function describeTunnel(inputs: TunnelStatusInputs): TunnelStatus {
     ...(lastFault === undefined
       ? {}
       : { lastFault: { code: lastFault.code, message: clip(lastFault.message, LAST_FAULT_CHARACTERS_MAX) } }),
-    spool: { ...spool, dropped: spool.dropped + inputs.telemetryLost },
+    spool: {
+      ...spool,
+      dropped: spool.dropped + inputs.telemetryLost,
+      ...(inputs.setAside > 0 && { setAside: inputs.setAside }),
+    },
   };
 }

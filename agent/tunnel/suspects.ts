@@ -6,8 +6,8 @@
 // is given up only when it ends a connection right after another one was acknowledged on it.
 import { hash } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
-import type { BrokerConnection } from "./connection.ts";
-import { HELD_MAX, SUSPECT_CUTS_MAX } from "./limits.ts";
+import { type BrokerConnection, PACKET_TOO_LARGE } from "./connection.ts";
+import { HELD_MAX, PAUSE_MS, SUSPECT_CUTS_MAX } from "./limits.ts";
 
 export interface Suspects {
   /**
@@ -20,15 +20,26 @@ export interface Suspects {
   guard(connection: BrokerConnection | undefined): BrokerConnection | undefined;
   /** Whether the last connection ended over one message: then nobody else need be the cause. */
   suspects(): boolean;
+  /**
+   * Whether the messages to this topic are left out at present: {@link HELD_MAX} of them in a row
+   * ended every connection, so that others would never have their turn. [TUN-82]
+   */
+  isPaused(topic: string): boolean;
 }
 
-/** @param onRoom is called when there is room for another message. */
-export function createSuspects(onRoom: () => void): Suspects {
-  return new CutCounter(onRoom);
+/**
+ * @param onRoom is called when there is room for another message.
+ * @param onPaused is called when a topic is left out from now on.
+ */
+export function createSuspects(onRoom: () => void, onPaused: (topic: string) => void = () => undefined): Suspects {
+  return new CutCounter(onRoom, onPaused);
 }
 
 class CutCounter implements Suspects {
   readonly #onRoom: () => void;
+  readonly #onPaused: (topic: string) => void;
+  /** Each with the timer that ends it. */
+  readonly #paused = new Map<string, NodeJS.Timeout>();
   #guarded: { readonly of: BrokerConnection; readonly as: BrokerConnection } | undefined;
   /** One message at a time. */
   #careful = false;
@@ -36,15 +47,16 @@ class CutCounter implements Suspects {
   #inFlight = 0;
   /** The message that was alone in flight at the last ends, and how many there were. */
   #suspect: { readonly digest: string; readonly cuts: number } | undefined;
-  /** Digests of the messages that are held back. */
-  readonly #held = new Set<string>();
+  /** Digests of the messages that are held back, with their topics. */
+  readonly #held = new Map<string, string>();
   /** Sends those of them that were handed out on this connection. */
   #retries: (() => Promise<void>)[] = [];
   /** Digests of messages that were cut off where another one had passed. */
   readonly #refused = new Set<string>();
 
-  constructor(onRoom: () => void) {
+  constructor(onRoom: () => void, onPaused: (topic: string) => void) {
     this.#onRoom = onRoom;
+    this.#onPaused = onPaused;
   }
 
   guard(connection: BrokerConnection | undefined): BrokerConnection | undefined {
@@ -59,6 +71,10 @@ class CutCounter implements Suspects {
 
   suspects(): boolean {
     return this.#isCutAlone;
+  }
+
+  isPaused(topic: string): boolean {
+    return this.#paused.has(topic);
   }
 
   #guardOf(connection: BrokerConnection): BrokerConnection {
@@ -79,9 +95,10 @@ class CutCounter implements Suspects {
     this.#inFlight += 1;
     try {
       await connection.send(topic, payload, retain);
+      this.#resume(topic);
       this.#acknowledged(payload);
     } catch (error) {
-      if (error instanceof Fault && error.code !== "spool.too-large") this.#cut(payload, isAlone, connection);
+      if (error instanceof Fault && error.code !== "spool.too-large") this.#cut(topic, payload, isAlone, connection);
       throw error;
     } finally {
       if (this.#guarded?.of === connection) this.#inFlight -= 1;
@@ -122,22 +139,42 @@ class CutCounter implements Suspects {
     if (this.#careful) void this.#retryHeld();
   }
 
-  #cut(payload: Uint8Array, isAlone: boolean, { ended }: BrokerConnection): void {
+  #cut(topic: string, payload: Uint8Array, isAlone: boolean, { ended }: BrokerConnection): void {
     this.#careful = true;
     if (!isAlone) return;
     this.#isCutAlone = true;
     const digest = digestOf(payload);
-    // the end of a connection that this device closed is nobody's fault
-    void ended.then(({ by }) => (by === "us" ? undefined : this.#blame(digest)));
+    void ended.then(({ by, reason }) => {
+      // the hub has said what it ends the connection over, and this message was alone
+      if (reason === PACKET_TOO_LARGE && this.#refused.size < HELD_MAX) this.#refused.add(digest);
+      // the end of a connection that this device closed is nobody's fault
+      else if (by !== "us") this.#blame(digest, topic);
+    });
   }
 
-  #blame(digest: string): void {
+  #blame(digest: string, topic: string): void {
     const cuts = (this.#suspect?.digest === digest ? this.#suspect.cuts : 0) + 1;
     this.#suspect = cuts < SUSPECT_CUTS_MAX ? { digest, cuts } : undefined;
     if (cuts < SUSPECT_CUTS_MAX) return;
-    // where so many messages fail, it is the hub
-    if (this.#held.size >= HELD_MAX) this.#held.clear();
-    else this.#held.add(digest);
+    if (this.#held.size < HELD_MAX) return void this.#held.set(digest, topic);
+    // where so many messages fail, it is the hub, or all that goes to one topic
+    if ([...this.#held.values()].every((each) => each === topic)) this.#pause(topic);
+    this.#held.clear();
+  }
+
+  #pause(topic: string): void {
+    clearTimeout(this.#paused.get(topic));
+    const again = (): void => {
+      this.#paused.delete(topic);
+      this.#onRoom();
+    };
+    this.#paused.set(topic, setTimeout(again, PAUSE_MS).unref());
+    this.#onPaused(topic);
+  }
+
+  #resume(topic: string): void {
+    clearTimeout(this.#paused.get(topic));
+    this.#paused.delete(topic);
   }
 }
 

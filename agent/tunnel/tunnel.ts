@@ -10,13 +10,15 @@ import { type AnswerQueue, createAnswerQueue } from "./answers.ts";
 import { createContextCache } from "./context-cache.ts";
 import { DOWN_CHANNELS, type DownChannel, downTopic, type UpChannel, upTopic } from "./format.ts";
 import { createInbox, type Inbox, type MessageSchema } from "./inbox.ts";
-import { DELIVERIES_MAX } from "./limits.ts";
+import { causeOf, isCrowded } from "./endings.ts";
+import { DELIVERIES_MAX, PAUSE_MS } from "./limits.ts";
 import { type Effect, type Event, initial, type Mqtt, next, type State } from "./machine.ts";
 import { encodeMessage } from "./messages.ts";
 import type { ConnectedFacts, TunnelOptions } from "./options.ts";
 import { createPump } from "./pump.ts";
 import { createReconnectWaiters } from "./reconnect-waiters.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "./record.ts";
+import { createSetAside, type SetAside } from "./set-aside.ts";
 import type { SpoolClass } from "./spool/index.ts";
 import { describeTunnel } from "./status.ts";
 import { openStream } from "./stream.ts";
@@ -27,6 +29,7 @@ const CLASS_OF = { result: "result", update: "result", event: "event", telemetry
   Record<string, SpoolClass>
 >;
 export type ReportChannel = keyof typeof CLASS_OF;
+const SPOOLED: readonly ReportChannel[] = ["result", "update", "event", "telemetry"];
 
 export interface Tunnel {
   /** Connects, and connects again after every end, until {@link stop}. */
@@ -96,7 +99,11 @@ class MqttTunnel implements Tunnel {
   readonly #options: TunnelOptions;
   readonly #inbox: Inbox;
   readonly #pump: () => void;
-  readonly #suspects: Suspects = createSuspects(() => this.#pump());
+  readonly #suspects: Suspects = createSuspects(
+    () => this.#pump(),
+    (topic) => this.#reportPause(topic),
+  );
+  readonly #setAside: SetAside;
   readonly #answers: AnswerQueue;
   readonly #currentContext: () => Promise<SecureContext>;
   readonly #waiters = createReconnectWaiters();
@@ -120,11 +127,14 @@ class MqttTunnel implements Tunnel {
   constructor(options: TunnelOptions) {
     const { deviceId, onEvent, spool } = options;
     this.#options = options;
+    this.#setAside = createSetAside(options);
     this.#inbox = createInbox(deviceId, (channel, fault) => onEvent({ kind: "input-refused", channel, fault }));
     this.#pump = createPump({
       spool,
       topic: (channel) => upTopic(deviceId, channel),
       connection: () => this.#suspects.guard(this.#connection),
+      isPaused: (cls) => this.#isPaused(cls),
+      setAside: (message, fault) => this.#setAside.keep(message, (this.#lastFault = fault)),
     });
     this.#answers = createAnswerQueue({
       topic: upTopic(deviceId, "result"),
@@ -140,6 +150,7 @@ class MqttTunnel implements Tunnel {
     this.#started = started;
     await this.#running;
     const refusedAtMs = await this.#readRefusal();
+    await this.#setAside.load();
     if (this.#started !== started) return; // stopped meanwhile
     this.#state = initial(refusedAtMs);
     this.#apply({ kind: "start", wallMs: this.#options.clock.nowMs() });
@@ -202,6 +213,7 @@ class MqttTunnel implements Tunnel {
       connections: this.#connections,
       lastFault: this.#lastFault,
       telemetryLost: this.#telemetryLost,
+      setAside: this.#setAside.count(),
     });
   }
 
@@ -268,6 +280,15 @@ class MqttTunnel implements Tunnel {
     this.#options.onEvent({ kind: "memory-fault", fault });
   }
 
+  #isPaused(cls: SpoolClass): boolean {
+    return SPOOLED.some((channel) => CLASS_OF[channel] === cls && this.#suspects.isPaused(this.#topic(channel)));
+  }
+
+  #reportPause(topic: string): void {
+    const message = `every connection ends over messages to "${topic}": they wait ${PAUSE_MS / 60_000} minutes, and the others go on; see the broker's rights for that topic`;
+    this.#options.onEvent({ kind: "paused", fault: new Fault("tunnel.refused", message) });
+  }
+
   #reportKicks(kicks: number): void {
     const { deviceId, onEvent } = this.#options;
     const message = `the hub ended ${kicks} connections in a row at once: another client may use the id "${deviceId}"`;
@@ -300,18 +321,23 @@ class MqttTunnel implements Tunnel {
     // question, and is asked with 3.1.1 at once. [TUN-10]
     const versionAnswered = mqtt === "5" && failure === "mqtt-version";
     if (!signal.aborted && !versionAnswered) onEvent({ kind: "refused", fault });
-    this.#apply({ kind: "failed", failure, nowMs: clock.monotonicMs(), random: random() });
+    const crowded = isCrowded(fault);
+    this.#apply({ kind: "failed", failure, crowded, nowMs: clock.monotonicMs(), random: random() });
   }
 
-  #ended({ by, fault }: ConnectionEnd): void {
+  #ended(ending: ConnectionEnd): void {
+    const { by, fault } = ending;
     const { clock, onEvent, random } = this.#options;
     this.#connection = undefined;
     this.#facts = undefined;
     this.#lastFault = by === "us" ? undefined : fault;
     onEvent({ kind: "disconnected", by, fault });
-    // An end over a message is no kick: another client is not looked for. [TUN-5] [STA-15]
-    const cause = by === "peer" && this.#suspects.suspects() ? "fault" : by;
-    this.#apply({ kind: "ended", by: cause, nowMs: clock.monotonicMs(), wallMs: clock.nowMs(), random: random() });
+    const isSuspected = this.#suspects.suspects();
+    const cause = causeOf(ending, isSuspected);
+    const times = { nowMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+    // a hub that refuses one message does not refuse this device
+    const crowded = isCrowded(fault) && !isSuspected;
+    this.#apply({ kind: "ended", by: cause, crowded, ...times, random: random() });
   }
 
   /** From TCP to CONNACK. Never rejects. */

@@ -7,7 +7,12 @@ import * as v from "valibot";
 import { test } from "tap";
 import { openConsoleRecord } from "../../agent/console/record.ts";
 import { createCertificateReceipts } from "../../provisioning/certificate/receipts.ts";
+import type { TunnelEvent } from "../../agent/tunnel/index.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "../../agent/tunnel/record.ts";
+import { createSetAside } from "../../agent/tunnel/set-aside.ts";
+import { fakeClock } from "../lab/fakes/clock.ts";
+import { Fault } from "../../hal/fault.ts";
+import type { DurableFiles } from "../../hal/ports.ts";
 import { canonicalJson, type JsonValue } from "../../hal/format/json.ts";
 import { formatSettings, parseSettings } from "../../hub/state/settings.ts";
 import { challengeText, orderOfAnswer, parseChallenge } from "../../warden/orders/format/index.ts";
@@ -50,6 +55,7 @@ const DECLARED_IN = [
   "warden/escrow/escrow.ts",
   "warden/tpm/record.ts",
   "agent/tunnel/record.ts",
+  "agent/tunnel/set-aside.ts",
   "agent/console/record.ts",
   "provisioning/certificate/receipts.ts",
   "provisioning/upgrade/record.ts",
@@ -278,6 +284,14 @@ test("[STA-5] [OPS-8] a stored roster that only a newer program reads keeps its 
   await warden.stop();
 });
 
+/** @returns the last event. */
+async function setAsideWith(files: DurableFiles): Promise<TunnelEvent | undefined> {
+  const events: TunnelEvent[] = [];
+  const aside = createSetAside({ files, clock: fakeClock(), onEvent: (event) => events.push(event) });
+  await aside.keep({ channel: "event", payload: Buffer.from("{}") }, new Fault("spool.too-large", "the hub never takes it"));
+  return events.at(-1);
+}
+
 test("[STA-5] agent and hub with their records one version ahead", async (t) => {
   const files = fakeFiles();
   await writeMqtt5Refusal(files, 7);
@@ -286,6 +300,11 @@ test("[STA-5] agent and hub with their records one version ahead", async (t) => 
   t.equal(await readMqtt5Refusal(files), 7);
   files.contents.set("tunnel.json", Buffer.from(record.replace('"readable":1,"v":1', '"readable":2,"v":2')));
   t.equal(await readMqtt5Refusal(files), undefined, "MQTT 5 is offered once more");
+  await setAsideWith(files);
+  const kept = Buffer.from(files.contents.get("tunnel-set-aside.json") ?? []).toString();
+  files.contents.set("tunnel-set-aside.json", Buffer.from(kept.replace('"readable":1,"v":1', '"readable":2,"v":2')));
+  t.match(await setAsideWith(files), { kind: "memory-fault", fault: { code: "record.newer" } });
+  t.match(JSON.parse(Buffer.from(files.contents.get("tunnel-set-aside.json") ?? []).toString()), { v: 2 }, "it is left alone");
   const receipts = createCertificateReceipts(files);
   await receipts.record("a certificate", 9);
   const name = "certificate-receipts.json";

@@ -45,15 +45,16 @@ export interface Spool {
    */
   append(cls: SpoolClass, channel: UpChannel, payload: Uint8Array): Promise<void>;
   /**
+   * @param isPaused for a class of which nothing is wanted now.
    * @returns the next message to send: of the most precious class that has one, the oldest;
    *   undefined when all were handed out.
    */
-  next(): Promise<Spooled | undefined>;
+  next(isPaused?: (cls: SpoolClass) => boolean): Promise<Spooled | undefined>;
   /**
    * As {@link next}, but only what is in memory, so that a sender never queues behind a write.
    * @returns "on-disk" when the next message has to be read first, with {@link next}.
    */
-  nextReady(): Spooled | "on-disk" | undefined;
+  nextReady(isPaused?: (cls: SpoolClass) => boolean): Spooled | "on-disk" | undefined;
   /** For a new connection: hands out once more what was handed out and not acknowledged. */
   rewind(): Promise<void>;
   status(): { readonly messages: number; readonly bytes: number; readonly dropped: number };
@@ -168,12 +169,13 @@ class DiskSpool implements Spool {
     });
   }
 
-  next(): Promise<Spooled | undefined> {
-    return this.#exclusively(() => this.#next());
+  next(isPaused: (cls: SpoolClass) => boolean = () => false): Promise<Spooled | undefined> {
+    return this.#exclusively(() => this.#next(isPaused));
   }
 
-  nextReady(): Spooled | "on-disk" | undefined {
+  nextReady(isPaused: (cls: SpoolClass) => boolean = () => false): Spooled | "on-disk" | undefined {
     for (const [cls, queue] of this.#queues) {
+      if (isPaused(cls)) continue;
       for (let message = queue.nextReady(); message !== undefined; message = queue.nextReady()) {
         if (message === "on-disk") return message;
         const spooled = this.#handOut(cls, queue, message);
@@ -275,8 +277,9 @@ class DiskSpool implements Spool {
     );
   }
 
-  async #next(): Promise<Spooled | undefined> {
+  async #next(isPaused: (cls: SpoolClass) => boolean): Promise<Spooled | undefined> {
     for (const [cls, queue] of this.#queues) {
+      if (isPaused(cls)) continue;
       for (let message = await queue.next(); message !== undefined; message = await queue.next()) {
         const spooled = this.#handOut(cls, queue, message);
         if (spooled !== undefined) return spooled;

@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { test } from "tap";
-import { type Effect, type Event, initial, next, type State } from "../../../agent/tunnel/machine.ts";
+import { type Effect, type EndedBy, type Event, initial, next, type State } from "../../../agent/tunnel/machine.ts";
 
 const WEEK_MS = 7 * 86_400_000;
 
@@ -24,7 +25,8 @@ const failed = (random: number, failure: "mqtt-version" | "silent" | "other" = "
   nowMs: 0,
   random,
 });
-const ended = (nowMs: number, random = 0, by: "peer" | "fault" | "us" = "peer"): Event => ({
+const failedAt = (nowMs: number, crowded = false): Event => ({ kind: "failed", failure: "other", crowded, nowMs, random: 1 });
+const ended = (nowMs: number, random = 0, by: EndedBy = "peer"): Event => ({
   kind: "ended",
   by,
   nowMs,
@@ -50,6 +52,73 @@ test("[TUN-4] only a connection that stayed up for 60 s resets the bound", async
   const worn = play(initial(undefined), START, failed(1), WAITED, failed(1), WAITED).state;
   t.same(waits(play(worn, connack(0), ended(59_999, 1)).effects), [8000], "a second too short");
   t.same(waits(play(worn, connack(0), ended(60_000, 1)).effects), [2000], "stable");
+});
+
+test("[TUN-4] behind a hub that takes connections and loses them again no wait passes 30 s", async (t) => {
+  const flaps = Array.from({ length: 12 }, (_, n) => [connack(n * 1000), ended(n * 1000 + 500, 1, "fault"), WAITED]).flat();
+  t.same(waits(play(initial(undefined), START, ...flaps).effects).slice(0, 6), [2000, 4000, 8000, 16_000, 30_000, 30_000]);
+  const down = Array.from({ length: 12 }, (_, n) => [failedAt(n * 50_000), WAITED]).flat();
+  const after = play(initial(undefined), START, connack(0), ended(0, 1, "fault"), WAITED, ...down);
+  t.equal(Math.max(...waits(after.effects)), 30_000, "also while it does not take them for ten minutes");
+  const longer = play(after.state, failedAt(600_001), WAITED, failedAt(600_002), WAITED, failedAt(600_003), WAITED);
+  t.same(waits(longer.effects), [60_000, 120_000, 240_000], "then it counts as away");
+});
+
+test("[TUN-4] a hub that refuses, is busy or does not answer in time is asked later and later, up to 300 s", async (t) => {
+  const busy = Array.from({ length: 10 }, (_, n) => [failedAt(n, true), WAITED]).flat();
+  const after = play(initial(undefined), START, connack(0), ended(0, 1, "fault"), WAITED, ...busy);
+  t.equal(waits(after.effects).at(-1), 300_000);
+  const sent: Event = { kind: "ended", by: "fault", crowded: true, nowMs: 1, wallMs: 0, random: 1 };
+  const sentAway = Array.from({ length: 10 }, () => [connack(0), sent, WAITED]).flat();
+  t.equal(waits(play(initial(undefined), START, ...sentAway).effects).at(-1), 300_000, "also after a CONNACK");
+  t.equal(waits(play(after.state, connack(0), ended(1, 1, "fault")).effects).at(-1), 30_000, "until it takes one again");
+});
+
+test("[TUN-4] whatever happens, a wait is between 1 s and its bound, and within 30 s of a hub that flaps", async () => {
+  const nowMs = fc.integer({ min: 0, max: 2_000_000 });
+  const random = fc.double({ min: 0, max: 0.999, noNaN: true });
+  const event: fc.Arbitrary<Event> = fc.oneof(
+    fc.constant(WAITED),
+    fc.record({ kind: fc.constant("connack" as const), nowMs, wallMs: fc.constant(0) }),
+    fc.record({
+      kind: fc.constant("failed" as const),
+      failure: fc.constantFrom("mqtt-version" as const, "silent" as const, "other" as const),
+      crowded: fc.boolean(),
+      nowMs,
+      random,
+    }),
+    fc.record({
+      kind: fc.constant("ended" as const),
+      by: fc.constantFrom("peer" as const, "taken-over" as const, "fault" as const, "us" as const),
+      crowded: fc.boolean(),
+      nowMs,
+      wallMs: fc.constant(0),
+      random,
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+      let state = play(initial(undefined), START).state;
+      for (const each of events) {
+        const step = next(state, each);
+        for (const delayMs of waits(step.effects)) {
+          const isFlap = each.kind === "ended" && each.by === "fault" && !each.crowded;
+          if (delayMs < 1000 || delayMs > (isFlap ? 30_000 : 300_000)) return false;
+        }
+        state = step.state;
+      }
+      return true;
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("[TUN-5] a hub that names the other client is believed for any connection that was not stable", async (t) => {
+  const taken = [connack(0), ended(45_000, 0, "taken-over"), WAITED];
+  const third = play(initial(undefined), START, ...taken, ...taken, connack(0), ended(45_000, 0, "taken-over"));
+  t.match(third.effects.at(-2), { do: "report-kicks", kicks: 3 });
+  const stable = play(initial(undefined), START, ...taken, ...taken, connack(0), ended(60_000, 0, "taken-over"));
+  t.notOk(stable.effects.some((effect) => effect.do === "report-kicks"));
 });
 
 test("[TUN-5] three connections in a row that the peer ends within 10 s are reported, and the longest wait follows", async (t) => {

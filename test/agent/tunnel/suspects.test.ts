@@ -1,6 +1,6 @@
 import { test } from "tap";
 import type { BrokerConnection, ConnectionEnd } from "../../../agent/tunnel/connection.ts";
-import { SUSPECT_CUTS_MAX } from "../../../agent/tunnel/limits.ts";
+import { HELD_MAX, SUSPECT_CUTS_MAX } from "../../../agent/tunnel/limits.ts";
 import { createSuspects } from "../../../agent/tunnel/suspects.ts";
 import { Fault } from "../../../hal/fault.ts";
 
@@ -8,7 +8,7 @@ interface Line {
   readonly connection: BrokerConnection;
   /** Acknowledges the oldest message in flight. */
   acknowledge(): void;
-  end(by: ConnectionEnd["by"]): void;
+  end(by: ConnectionEnd["by"], reason?: number): void;
 }
 
 /** A connection without a limit, which a test ends. */
@@ -29,10 +29,10 @@ function line(): Line {
       ended: ended.promise,
     },
     acknowledge: () => flights.shift()?.resolve(),
-    end: (by) => {
+    end: (by, reason) => {
       const fault = new Fault("tunnel.closed", "ended");
       for (const flight of flights.splice(0)) flight.reject(fault);
-      ended.resolve({ by, fault });
+      ended.resolve({ by, fault, ...(reason !== undefined && { reason }) });
     },
   };
 }
@@ -140,4 +140,34 @@ test("[STA-15] [TUN-6] a message is not given up for ends that others had in fli
   t.ok(guarded?.hasRoom());
   await cut(suspects, "peer", "a");
   t.notOk(suspects.suspects(), "it begins anew");
+});
+
+test("[TUN-81] a hub that says that the packet is too large is believed for the one message in flight", async (t) => {
+  const suspects = createSuspects(() => undefined);
+  await cut(suspects, "peer", "a", "large");
+  const at = line();
+  const large = settled(suspects.guard(at.connection)?.send("up", bytes("large"), false));
+  at.end("peer", 149);
+  t.equal(await large, "tunnel.closed");
+  await new Promise((resolve) => setImmediate(resolve));
+  const after = line();
+  t.equal(await settled(suspects.guard(after.connection)?.send("up", bytes("large"), false)), "spool.too-large");
+});
+
+test("[TUN-82] a topic of which everything is cut off is left out, until one of its messages passes", async (t) => {
+  const paused: string[] = [];
+  const suspects = createSuspects(
+    () => undefined,
+    (topic) => paused.push(topic),
+  );
+  for (let n = 0; n <= HELD_MAX; n++)
+    for (let times = 0; times <= SUSPECT_CUTS_MAX; times++) await cut(suspects, "peer", `m${n}`);
+  t.same(paused, ["up"]);
+  t.ok(suspects.isPaused("up"));
+  t.notOk(suspects.isPaused("other"));
+  const at = line();
+  const sent = settled(suspects.guard(at.connection)?.send("up", bytes("fine"), false));
+  at.acknowledge();
+  t.equal(await sent, "sent");
+  t.notOk(suspects.isPaused("up"));
 });

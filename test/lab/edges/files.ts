@@ -4,6 +4,8 @@ import { generateKeyPairSync } from "node:crypto";
 import * as v from "valibot";
 import { parseAgentConfig, parseAnchors, CONFIG_BYTES_MAX as AGENT_CONFIG_BYTES_MAX } from "../../../agent/config.ts";
 import { readMqtt5Refusal, writeMqtt5Refusal } from "../../../agent/tunnel/record.ts";
+import { createSetAside, type SetAside } from "../../../agent/tunnel/set-aside.ts";
+import { fakeClock } from "../fakes/clock.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { parseConfigFile } from "../../../hal/format/config.ts";
 import { BIRTH_RECORD } from "../../../hal/format/identity.ts";
@@ -302,8 +304,23 @@ async function stateEdges(): Promise<ReadonlyMap<string, Edge>> {
         ignored(await readMqtt5Refusal(files), undefined),
       ),
     ],
+    [
+      "messages set aside",
+      stateEdge(1_048_576, await written(async (files) => await asideIn(files).keep(REFUSED, TOO_LARGE)), async (files) => {
+        const aside = asideIn(files);
+        await aside.load();
+        return ignored(aside.count(), 0);
+      }),
+    ],
     ["audit record", stateEdge(AUDIT_RECORD_BYTES_MAX, await firstRecord(), async (_files, bytes) => decodeAuditRecord(bytes))],
   ]);
+}
+
+const REFUSED = { channel: "event", payload: Buffer.alloc(1000, "x") } as const;
+const TOO_LARGE = new Fault("spool.too-large", "the hub never takes it");
+
+function asideIn(files: DurableFiles): SetAside {
+  return createSetAside({ files, clock: fakeClock(), onEvent: () => undefined });
 }
 
 async function firstRecord(): Promise<Uint8Array> {

@@ -64,6 +64,8 @@ export const AUDIT_EVENTS = {
   "tunnel.kicked": { id: 3033, category: "system", severity: "high", source: "agent" },
   "hub.untrusted": { id: 3034, category: "system", severity: "high", source: "agent" },
   "spool.dropped": { id: 3040, category: "system", severity: "warning", source: "agent" },
+  "spool.set-aside": { id: 3144, category: "system", severity: "warning", source: "agent" },
+  "spool.paused": { id: 3145, category: "system", severity: "warning", source: "agent" },
   "trust.refreshed": { id: 3050, category: "system", severity: "info", source: "warden" },
   "trust.damaged": { id: 3051, category: "system", severity: "warning", source: "warden" },
   "update.begun": { id: 3060, category: "system", severity: "notice", source: "warden" },
