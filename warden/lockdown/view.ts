@@ -11,7 +11,11 @@ import type { LockdownStatus, PolicyTrial } from "./status.ts";
 const LINE_CHARACTERS_MAX = 512;
 
 /** @param unenforced what this machine cannot enforce, as texts for people. */
-export function stateView(status: LockdownStatus, unenforced: readonly string[]): LockdownState {
+export function stateView(
+  status: LockdownStatus,
+  unenforced: readonly string[],
+  meddling: LockdownState["meddling"],
+): LockdownState {
   const { at, counter, planHash, trial, reverted, held } = status;
   return {
     at,
@@ -19,6 +23,7 @@ export function stateView(status: LockdownStatus, unenforced: readonly string[])
     ...(planHash === undefined ? {} : { planHash }),
     ...(trial === undefined ? {} : { trial: trialView(trial) }),
     ...(reverted === undefined ? {} : { reverted: revertedView(reverted) }),
+    ...(meddling === undefined ? {} : { meddling }),
     ...(held === undefined ? {} : { held }),
     ...(unenforced.length === 0 ? {} : { unenforced: [...unenforced] }),
   };

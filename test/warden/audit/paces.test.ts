@@ -110,7 +110,11 @@ const PACES = {
   "lockdown.confirmed": trial,
   "lockdown.reverted": trial,
   "lockdown.shut": { by: "network", in: LOCKDOWN, bound: /shut = paced\(\)/u },
-  "lockdown.restored": { by: "network", in: LOCKDOWN, bound: /restored = paced\(\)/u },
+  "lockdown.restored": {
+    by: "network",
+    in: LOCKDOWN,
+    bound: /restored = paced\(\)[^;]*;[^;]*meddled = paced\(\s*MEDDLING_RECORDS_BURST_MAX/u,
+  },
   "usb.refused": { by: "plug", in: LOCKDOWN, bound: /usbRefused = paced\(\)/u },
   "usb.allowed": { by: "plug", in: LOCKDOWN, bound: /usbAllowed = paced\(\)/u },
   "lockdown.switch-fired": { by: "start", in: LOCKDOWN, bound: /switchFired = paced\(\)/u },
