@@ -142,6 +142,7 @@ export const FAULT_CODES = [
   "firewall.unreadable",
   "lockdown.busy",
   "lockdown.invalid",
+  "lockdown.meddling",
   "lockdown.not-enforced",
   "lockdown.not-in-force",
   "lockdown.not-pending",

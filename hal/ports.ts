@@ -215,6 +215,24 @@ export interface Firewall {
   read(): Promise<string | undefined>;
 }
 
+/** A packet filter that tells when another program has changed our table. */
+export interface WatchedFirewall extends Firewall {
+  /**
+   * Runs until `signal` aborts. Never rejects. It may miss a change, and may tell one that changed
+   * nothing: who wants to know reads the table.
+   * @param report gets why the watch was interrupted. It goes on by itself.
+   */
+  watch(this: void, changed: (change: ForeignChange) => void, report: (fault: Fault) => void, signal: AbortSignal): Promise<void>;
+}
+
+/** What another program did to our table, as texts for people. */
+export interface ForeignChange {
+  /** The program's name and process id, as the kernel knows them. */
+  readonly by: string;
+  /** Its first step. */
+  readonly what: string;
+}
+
 /** The machine's network as the kernel and the programs that configure it show it. */
 export interface Network {
   /**

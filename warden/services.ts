@@ -15,6 +15,7 @@ import type {
   Slots,
   UsbEvents,
   UsbTree,
+  WatchedFirewall,
 } from "../hal/ports.ts";
 import { type Floors, floorsOf, openFloors } from "../ota/floor/index.ts";
 import type { ImageFacts } from "../ota/format/image.ts";
@@ -35,7 +36,7 @@ export interface MachinePorts {
   readonly files: { readonly targets: DurableFiles; readonly lockdown: DurableFiles; readonly update: DurableFiles };
   readonly handover: HandoverReader;
   /** Undefined where the configuration says that there is none. */
-  readonly firewall: Firewall | undefined;
+  readonly firewall: Firewall | WatchedFirewall | undefined;
   /** Undefined where there is no firewall. */
   readonly deadManSwitch: DeadManSwitch | undefined;
   /** Tells the service manager that deadlines are served. Never throws. */

@@ -70,10 +70,11 @@ export function statusForGuest(status: DeviceStatus): DeviceStatus {
   };
 }
 
-function lockdownForGuest({ at, counter, held, reverted, unenforced, unknown }: LockdownState): LockdownState {
+function lockdownForGuest({ at, counter, held, meddling, reverted, unenforced, unknown }: LockdownState): LockdownState {
   return {
     at,
     ...(held !== undefined && { held }),
+    ...(meddling && { meddling: { ...meddling, by: WITHHELD } }),
     ...(counter !== undefined && { counter }),
     ...(reverted && { reverted: { ...reverted, reason: WITHHELD } }),
     ...(unenforced && { unenforced: unenforced.map(() => WITHHELD) }),

@@ -6,15 +6,21 @@ import { duration } from "./units.ts";
 
 /** One line, and a second one if something cannot be enforced, is not known or was reverted. */
 export function lockdownRows(state: LockdownState): string[] {
-  const { reverted, unenforced = [], unknown = [] } = state;
+  const { reverted, meddling, unenforced = [], unknown = [] } = state;
   const notes = [
     ...(unenforced.length === 0 ? [] : [`NOT ENFORCED: ${unenforced.join("; ")}`]),
     ...(unknown.length === 0 ? [] : [`NOT KNOWN: ${unknown.join("; ")}`]),
+    ...(meddling === undefined ? [] : [meddlingText(meddling)]),
     ...(reverted === undefined
       ? []
       : [`the last policy tried was REVERTED: ${reverted.reason}${reverted.again === undefined ? "" : "; it is tried again"}`]),
   ];
   return [row("policy", stateOf(state)), ...(notes.length === 0 ? [] : [row("", notes.join("; "))])];
+}
+
+function meddlingText({ times, firstAgoS, lastAgoS, by }: NonNullable<LockdownState["meddling"]>): string {
+  const since = times === 1 ? "" : `, since ${duration(firstAgoS)} ago`;
+  return `another program CHANGED the packet filter ${times}x${since}, last ${duration(lastAgoS)} ago: ${by}`;
 }
 
 /** The whole state, with at most `linesMax` lines of each list. */

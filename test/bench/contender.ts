@@ -19,6 +19,7 @@ const outcomeSchema = v.looseObject({
   cpuMs: v.optional(v.number()),
   grownBytes: v.optional(v.number()),
   planMs: v.optional(v.number()),
+  mendMs: v.optional(v.number()),
 });
 export type RoundOutcome = v.InferOutput<typeof outcomeSchema>;
 
@@ -40,6 +41,7 @@ const LOADS = {
   "audit-log": { as: "sallyport-warden.service", source: new URL("./load/audit-log.ts", import.meta.url) },
   "install-image": { as: "sallyport-install@.service", source: new URL("./load/install-image.ts", import.meta.url) },
   "policy-apply": { as: "sallyport-warden.service", source: new URL("./load/policy-apply.ts", import.meta.url) },
+  "policy-mend": { as: "sallyport-warden.service", source: new URL("./load/policy-mend.ts", import.meta.url) },
   "bare-nft": { as: undefined, source: new URL("./load/bare-nft.ts", import.meta.url) },
   "tls-handshakes": { as: "sallyport-agent.service", source: new URL("./load/tls-handshakes.ts", import.meta.url) },
   "tpm-signatures": { as: "sallyport-agent.service", source: new URL("./load/tpm-signatures.ts", import.meta.url) },

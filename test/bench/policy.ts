@@ -47,6 +47,8 @@ export const policy: Measure = {
       progress: bench.progress,
     });
     const [mine = [], theirs = []] = outcomes;
+    const mend = await startContender(bench, { program: "policy-mend", args: args.slice(0, 1), inside });
+    const [mends = [], applies = []] = await inTurns([mend, ours], { rounds: 8, count, progress: bench.progress });
     const kept = ({ rssBytes }: { readonly rssBytes: number }): number => rssBytes;
     return [
       applied(outcomes, count),
@@ -54,6 +56,13 @@ export const policy: Measure = {
         what: "  of which planning",
         unit: "us",
         ours: mine.flatMap(({ planMs }) => (planMs === undefined ? [] : [(planMs * 1000) / count])),
+      }),
+      finding({
+        what: "put back after another program flushed everything",
+        unit: "ms",
+        ours: mends.flatMap(({ mendMs }) => (mendMs === undefined ? [] : [mendMs / count])),
+        peer: { name: "one apply of ours", values: applies.map(({ ms }) => ms / count) },
+        target: { of: "ratio", is: "at most", bound: 5 },
       }),
       finding({
         what: "RSS at the end",

@@ -55,8 +55,12 @@ export interface AppliedState {
  * opened then, was not changed by others.
  */
 export function undoneBy(plan: Plan, then: UsbState, now: AppliedState): readonly string[] {
-  const table = now.table === plan.firewall ? [] : [`packet filter: ${firstDifference(plan.firewall, now.table ?? "")}`];
+  const table = now.table === plan.firewall ? [] : [tableChange(plan.firewall, now.table)];
   return [...table, ...usbSteps(plan.usb, now.usb).flatMap((step) => (wasDone(step, then) ? [stepText(step)] : []))];
+}
+
+export function tableChange(planned: string, found: string | undefined): string {
+  return `packet filter: ${firstDifference(planned, found ?? "")}`;
 }
 
 function wasDone(step: UsbStep, { controllers, ports, devices }: UsbState): boolean {

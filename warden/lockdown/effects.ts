@@ -2,8 +2,8 @@
 // record. [LCK-10] [LCK-11]
 import { randomBytes } from "node:crypto";
 import { asFault, type Fault, type FaultCode } from "../../hal/fault.ts";
-import type { Clock, UsbState } from "../../hal/ports.ts";
-import { applyPlan, applyUsb, type Executors, shutBy, undoneBy } from "./apply.ts";
+import type { Clock, ForeignChange, UsbState } from "../../hal/ports.ts";
+import { applyPlan, applyUsb, type Executors, shutBy, tableChange, undoneBy } from "./apply.ts";
 import { type Plan, planHash, type Policy } from "./format/index.ts";
 import { CONFIRM_WITHIN_S_MAX } from "./format/limits.ts";
 import { APPLY_WITHIN_MS, NONCE_BYTES, SWITCH_GRACE_MS } from "./limits.ts";
@@ -31,6 +31,13 @@ export interface Effects {
    * @returns why it cannot be put in force; undefined when it is.
    */
   restore(wanted: Plan | Accepted | undefined): Promise<Fault | undefined>;
+  /**
+   * [LCK-69] Puts the table of the plan in force back where it is not, without planning anew: it is
+   * another program's change, and every moment counts.
+   * @returns true when another program had changed it.
+   * @throws Fault `firewall.*`, `process.*`: the next comparison finds the same, and judges it.
+   */
+  mend(change: ForeignChange): Promise<boolean>;
   inForce(): Plan | undefined;
   /** [LCK-40] What could not be told about the machine, and what the plan in force makes of it. */
   notKnown(): readonly string[];
@@ -135,6 +142,17 @@ class LockdownEffects implements Effects {
     });
   }
 
+  async mend({ by }: ForeignChange): Promise<boolean> {
+    const plan = this.#plan;
+    if (plan === undefined) return false;
+    const found = await this.#ports.firewall.read();
+    if (found === plan.firewall) return false;
+    // what is read back need not be this table: it may have been changed again, which is told too
+    await this.#ports.firewall.replace(plan.firewall);
+    this.#ports.audit({ kind: "restored", what: [tableChange(plan.firewall, found)], by }, plan);
+    return true;
+  }
+
   inForce(): Plan | undefined {
     return this.#plan;
   }
@@ -223,7 +241,8 @@ class LockdownEffects implements Effects {
     if (found.table !== plan.firewall) await this.#apply(plan);
     else if (usbSteps(plan.usb, found.usb).length > 0) await this.#put(plan, () => applyUsb(plan, this.#executors.usb));
     else this.#usb = found.usb;
-    if (undone.length > 0) audit({ kind: "restored", what: undone }, this.#plan);
+    const isTable = before !== undefined && found.table !== before.firewall;
+    if (undone.length > 0) audit({ kind: "restored", what: undone, ...(isTable ? { by: "unknown" } : {}) }, this.#plan);
     // another table for the same policy: the facts of the machine have changed
     if (before?.firewall !== plan.firewall) audit({ kind: "enforced", counter }, this.#plan);
   }

@@ -56,6 +56,18 @@ export const EXTERNAL_RECORDS_PERIOD_MS = 30_000;
 /** What could not be told is recorded when it stays so: a network that comes up changes it fast. */
 export const NOT_KNOWN_SETTLED_MS = 15_000;
 
+/**
+ * [LCK-69] After a look at the table the guard rests for so many times the look's own time: another
+ * program that changes the table all the time costs a third of one processor at most. A change
+ * that comes less often than that is put back at once.
+ */
+export const REST_PER_WORK = 2;
+/** Records of changes of our table: a few, then one per period, with how many there were. */
+export const MEDDLING_RECORDS_BURST_MAX = 8;
+export const MEDDLING_RECORDS_PERIOD_MS = 3_600_000;
+/** How long after the last change of our table by another program there is a trouble. */
+export const MEDDLING_TOLD_MS = 3_600_000;
+
 /** Plans that the agent may have made: a burst, then one per period. */
 export const PLANS_BURST_MAX = 8;
 export const PLANS_PERIOD_MS = 2000;

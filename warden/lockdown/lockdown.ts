@@ -2,6 +2,7 @@
 // reverts one that nobody confirms. It needs no agent for any of this. [LCK-10] [LCK-11] [LCK-12]
 import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import { createPriorityMutex } from "../../hal/mutex.ts";
+import type { ForeignChange } from "../../hal/ports.ts";
 import { createEffects, type Effects, type Preview } from "./effects.ts";
 import { parsePolicy, PLAN_BYTES_MAX, type Plan } from "./format/index.ts";
 import { RESTART_WITHIN_MS } from "./limits.ts";
@@ -51,6 +52,11 @@ export interface Lockdown {
    * from time to time.
    */
   recheck(): Promise<void>;
+  /**
+   * [LCK-69] Puts our table back when another program has changed it.
+   * @returns and throws as {@link Effects.mend}.
+   */
+  mend(change: ForeignChange): Promise<boolean>;
   /**
    * [ID-72] Shuts the doors for `reason`, or opens them again as the confirmed policy says when
    * there is none. A policy on trial is reverted, and none is tried meanwhile. Resolves when that
@@ -105,6 +111,7 @@ export async function openLockdown(ports: LockdownPorts, settings: LockdownSetti
     confirm: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.confirm")),
     revert: (order) => mutex.run(() => carryOutOrder(driver, ports, settings, order, "lockdown.revert")),
     recheck: () => mutex.runFirst(() => recheck(driver, effects, ports.clock.monotonicMs())),
+    mend: (change) => mutex.runFirst(() => mend(driver, effects, ports.clock.monotonicMs(), change)),
     hold: (reason) => mutex.runFirst(() => hold(driver, effects, ports.clock.monotonicMs(), reason)),
     restarting: () => {
       restart.byMs = ports.clock.monotonicMs() + RESTART_WITHIN_MS;
@@ -246,6 +253,14 @@ async function recheck(driver: Driver, effects: Effects, nowMs: number): Promise
   const fault = await effects.restore(state.at === "pending" ? state.offer.plan : state.previous);
   if (fault !== undefined)
     await driver.handle(state.at === "pending" ? { kind: "withdrawn", reason: fault.code } : { kind: "retry" });
+}
+
+async function mend(driver: Driver, effects: Effects, nowMs: number, change: ForeignChange): Promise<boolean> {
+  const state = driver.state();
+  // [LCK-15] past the deadline the change may be that of the switch
+  if (state.at !== "pending" || nowMs < state.confirmByMs) return await effects.mend(change);
+  await driver.handle({ kind: "withdrawn", reason: "deadline" });
+  return false;
 }
 
 async function hold(driver: Driver, effects: Effects, nowMs: number, reason: FaultCode | undefined): Promise<void> {

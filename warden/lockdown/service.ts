@@ -3,12 +3,23 @@
 import { asFault, Fault, type FaultCode } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
-import type { Clock, DeadManSwitch, DurableFiles, Firewall, Network, UsbEvents, UsbTree } from "../../hal/ports.ts";
+import type {
+  Clock,
+  DeadManSwitch,
+  DurableFiles,
+  Firewall,
+  Network,
+  UsbEvents,
+  UsbTree,
+  WatchedFirewall,
+} from "../../hal/ports.ts";
 import type { AuditEntry } from "../audit/format/index.ts";
 import type { UpdateStatus } from "../update/format.ts";
 import { type LockdownState, parsePolicy, type Policy } from "./format/index.ts";
 import { REPORT_PERIOD_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
 import { type Lockdown, openLockdown } from "./lockdown.ts";
+import { guardTable } from "./guard.ts";
+import { Meddling } from "./meddling.ts";
 import { readProtected } from "./protected.ts";
 import { stateView } from "./view.ts";
 import type { HubEndpoint } from "./machine-facts.ts";
@@ -20,7 +31,7 @@ import { watchLockdown } from "./watch.ts";
 
 export interface LockdownOptions {
   /** Undefined when the configuration says that there is none. */
-  readonly firewall: Firewall | undefined;
+  readonly firewall: Firewall | WatchedFirewall | undefined;
   /** Reverts a policy on trial when the warden does not. Undefined where nothing is filtered. */
   readonly deadManSwitch: DeadManSwitch | undefined;
   /** Called again and again while deadlines are served. */
@@ -85,6 +96,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   const reports = createFaultReports(options);
   if (base instanceof Fault) reports.report(base);
   const trail = createTrail({ clock, record: recordWith(options) }, unenforced);
+  const meddling = new Meddling();
   const lockdown = await openLockdown(
     {
       firewall: options.firewall ?? createNoFirewall(),
@@ -94,7 +106,10 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
       clock,
       readFacts: () => readProtected(options),
       clockTrusted: options.clockTrusted,
-      audit: trail.audit,
+      audit: (report, inForce) => {
+        if (report.kind === "restored" && report.by !== undefined) meddling.note({ by: report.by }, clock.monotonicMs());
+        trail.audit(report, inForce);
+      },
       report: reports.report,
     },
     { deviceId: options.deviceId, base: base instanceof Fault ? undefined : base, held: options.held },
@@ -102,12 +117,14 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   const unread = lockdown.unread();
   if (unread !== undefined) reports.report(unread);
   const lost = reports.recent().filter(({ code }) => /^(?:file|json|schema)\./u.test(code));
-  const state = (): LockdownState => stateView(lockdown.status(), unenforced, lockdown.notKnown());
+  const state = (): LockdownState =>
+    stateView(lockdown.status(), unenforced, lockdown.notKnown(), meddling.state(clock.monotonicMs()));
   const ending = new AbortController();
   const watching = watchLockdown(
     { lockdown, usb, usbEvents: options.usbEvents, clock, trail, report: reports.report, onTurn: options.heartbeat },
     ending.signal,
   );
+  const guarding = guarded(options, lockdown, reports.report, ending.signal);
   return {
     verbs: createLockdownVerbs({ lockdown, state, clock, trail, policy }),
     state,
@@ -121,17 +138,28 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     healthy: () => healthOf(lockdown, reports.recent().at(-1)),
     stop: async () => {
       ending.abort();
-      await watching;
+      await Promise.all([watching, guarding]);
       await lockdown.stop();
     },
     troubles: () => [
       ...(unenforced.length === 0 ? [] : [new Fault("lockdown.not-enforced", UNFILTERED)]),
       ...(base instanceof Fault ? [base] : []),
-      ...[lockdown.unread()].filter((fault) => fault !== undefined),
+      ...[lockdown.unread(), meddling.trouble(clock.monotonicMs())].filter((fault) => fault !== undefined),
       ...notKnownFault(lockdown.notKnown()),
       ...(lockdown.status().at === "shut" ? reports.recent().slice(-1) : lost),
     ],
   };
+}
+
+/** A packet filter that tells nothing is only compared, every few seconds. */
+async function guarded(
+  { firewall, clock }: Pick<LockdownOptions, "firewall" | "clock">,
+  lockdown: Lockdown,
+  report: (fault: Fault) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  if (firewall === undefined || !("watch" in firewall)) return;
+  await guardTable({ lockdown, firewall, clock, report }, signal);
 }
 
 /** [LCK-30] A policy that cannot be trusted counts as none. */

@@ -7,7 +7,13 @@ import type { AuditEntry } from "../audit/format/index.ts";
 import { withSuppressed } from "../audit/index.ts";
 import type { JudgedUsbDevice } from "./devices.ts";
 import { type Plan, planHash } from "./format/index.ts";
-import { EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS, NOT_KNOWN_SETTLED_MS } from "./limits.ts";
+import {
+  EXTERNAL_RECORDS_BURST_MAX,
+  EXTERNAL_RECORDS_PERIOD_MS,
+  MEDDLING_RECORDS_BURST_MAX,
+  MEDDLING_RECORDS_PERIOD_MS,
+  NOT_KNOWN_SETTLED_MS,
+} from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
 import type { UsbArrival } from "./usb-arrivals.ts";
 import { mayTryAgain } from "./record.ts";
@@ -43,11 +49,13 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
   const last = { refused: "", shut: "" };
 
   /** Records what others can cause at will, at a pace that nothing else uses up. [AUD-12] */
-  const paced = (): ((entry: AuditEntry) => void) =>
-    limitRate(createTokenBucket(clock, EXTERNAL_RECORDS_BURST_MAX, EXTERNAL_RECORDS_PERIOD_MS), (entry: AuditEntry, suppressed) =>
+  const paced = (burstMax = EXTERNAL_RECORDS_BURST_MAX, periodMs = EXTERNAL_RECORDS_PERIOD_MS): ((entry: AuditEntry) => void) =>
+    limitRate(createTokenBucket(clock, burstMax, periodMs), (entry: AuditEntry, suppressed) =>
       record(withSuppressed(entry, suppressed)),
     );
   const restored = paced();
+  // [LCK-69] a fight over the table may go on for days: its number is in the status
+  const meddled = paced(MEDDLING_RECORDS_BURST_MAX, MEDDLING_RECORDS_PERIOD_MS);
   const usbRefused = paced();
   const usbMissed = paced();
   // what was let in must be in the trail, whatever else is plugged in
@@ -65,10 +73,13 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
       if (report.kind === "shut" && report.code === last.shut) return; // tried again every minute
       last.shut = report.kind === "shut" ? report.code : "";
       if (report.kind === "restored")
-        return restored({
+        return (report.by === undefined ? restored : meddled)({
           event: "lockdown.restored",
           result: "ok",
-          detail: { what: clip(report.what.join("; "), DETAIL_CHARACTERS_MAX) },
+          detail: {
+            what: clip(report.what.join("; "), DETAIL_CHARACTERS_MAX),
+            ...(report.by === undefined ? {} : { by: clip(report.by, DETAIL_CHARACTERS_MAX) }),
+          },
         });
       const write = {
         enforced,

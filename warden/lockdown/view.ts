@@ -18,7 +18,12 @@ import type { LockdownStatus, PolicyTrial } from "./status.ts";
 const LINE_CHARACTERS_MAX = 512;
 
 /** @param unenforced what this machine cannot enforce, as texts for people; `notKnown` likewise. */
-export function stateView(status: LockdownStatus, unenforced: readonly string[], notKnown: readonly string[]): LockdownState {
+export function stateView(
+  status: LockdownStatus,
+  unenforced: readonly string[],
+  notKnown: readonly string[],
+  meddling: LockdownState["meddling"],
+): LockdownState {
   const { at, counter, planHash, trial, reverted, held } = status;
   return {
     at,
@@ -26,6 +31,7 @@ export function stateView(status: LockdownStatus, unenforced: readonly string[],
     ...(planHash === undefined ? {} : { planHash }),
     ...(trial === undefined ? {} : { trial: trialView(trial) }),
     ...(reverted === undefined ? {} : { reverted: revertedView(reverted) }),
+    ...(meddling === undefined ? {} : { meddling }),
     ...(held === undefined ? {} : { held }),
     ...(unenforced.length === 0 ? {} : { unenforced: [...unenforced] }),
     ...(notKnown.length === 0 ? {} : { unknown: notKnown.slice(0, UNKNOWN_MAX).map((one) => clip(one, 256)) }),

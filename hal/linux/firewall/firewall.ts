@@ -1,10 +1,12 @@
 // nftables through the nft program, limited to one table of ours. [LCK-5]
 import { Fault } from "../../fault.ts";
 import { singleLine } from "../../format/text.ts";
-import type { Firewall } from "../../ports.ts";
+import type { Clock, Firewall, WatchedFirewall } from "../../ports.ts";
+import { linuxClock } from "../clock/index.ts";
 import { type ExitResult, runToExit } from "../process/index.ts";
 import { canonicalTable, readListing } from "./canonical.ts";
 import { LISTING_BYTES_MAX, NFT_TIMEOUT_MS } from "./limits.ts";
+import { OwnProcesses, watchTable } from "./monitor.ts";
 import { LIST, replaceInOneProcess, type RunNft } from "./one-process.ts";
 import { replacementLine, replacementOf } from "./replacement.ts";
 
@@ -14,16 +16,30 @@ export interface FirewallOptions {
    * namespace and ends in `nft`.
    */
   readonly command?: readonly [string, ...string[]];
+  readonly clock?: Pick<Clock, "sleep" | "monotonicMs">;
 }
 
 /** The part of nft's error output that goes into a fault's message. */
 const ERROR_TEXT_UNITS_MAX = 500;
 
 /** Needs nft, and CAP_NET_ADMIN in the network namespace that `command` enters. */
-export function linuxFirewall({ command = ["nft"] }: FirewallOptions = {}): Firewall {
+export function linuxFirewall({ command = ["nft"], clock = linuxClock() }: FirewallOptions = {}): WatchedFirewall {
   const [program, ...before] = command;
+  const own = new OwnProcesses();
   const bounds = { timeoutMs: NFT_TIMEOUT_MS, outputBytesMax: LISTING_BYTES_MAX };
-  return firewallBy((args, options) => runToExit(program, [...before, ...args], { ...bounds, ...options }));
+  const firewall = firewallBy((args, options) =>
+    runToExit(program, [...before, ...args], {
+      ...bounds,
+      ...options,
+      // what has an input changes the table
+      ...(options.input === undefined ? {} : { onStart: own.note }),
+    }),
+  );
+  return {
+    replace: (table) => firewall.replace(table),
+    read: () => firewall.read(),
+    watch: (changed, report, signal) => watchTable({ command, own, clock }, changed, report, signal),
+  };
 }
 
 /** A firewall by a bounded way to run nft. */

@@ -12,5 +12,17 @@ export const LINE_CHARACTERS_MAX = 65_536;
  * nft takes milliseconds. On a machine that is out of memory or under attack it may take seconds.
  */
 export const NFT_TIMEOUT_MS = 20_000;
+/**
+ * A monitor of the table that ends is started again after a pause, twice as long each time, unless
+ * it ran for a while.
+ */
+export const MONITOR_PAUSE_MS_MIN = 1000;
+export const MONITOR_PAUSE_MS_MAX = 300_000;
+export const MONITOR_STEADY_MS = 60_000;
+/**
+ * Processes of ours that are recognized in notifications. There is one at a time. What a later
+ * process of somebody else does under one of these numbers is found by comparing.
+ */
+export const OWN_PROCESSES_MAX = 8;
 /** Entries of the switch's directory. It holds two files for the moment of a re-arming. */
 export const SWITCH_NAMES_MAX = 1000;

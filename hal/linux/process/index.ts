@@ -1,2 +1,2 @@
 export { CHILD_PATH, findProgram } from "./find.ts";
-export { type ExitResult, type RunOptions, runProgram, runToExit } from "./run.ts";
+export { type ExitResult, killGroup, type RunOptions, runProgram, runToExit } from "./run.ts";

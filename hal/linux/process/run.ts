@@ -27,6 +27,8 @@ export interface RunOptions {
    * file description, so locks taken on it stay with us.
    */
   readonly descriptor?: number;
+  /** Gets the process id, before the program can have done anything that others notice. */
+  readonly onStart?: (pid: number) => void;
 }
 
 export interface ExitResult {
@@ -67,7 +69,9 @@ export async function runProgram(
  */
 export async function runToExit(program: string, args: readonly string[], options: RunOptions): Promise<ExitResult> {
   const path = findProgram(program);
-  const { exitCode, signal, stdout, stderr, fault } = await finished(program, start(path, args, options), options);
+  const child = start(path, args, options);
+  if (child.pid !== undefined) options.onStart?.(child.pid);
+  const { exitCode, signal, stdout, stderr, fault } = await finished(program, child, options);
   if (fault !== undefined) throw fault;
   if (exitCode === null) throw new Fault("process.failed", `run "${program}": it was ended by ${signal ?? "an unknown signal"}`);
   return { exitCode, stdout: stdout.toString("utf8"), stderr: stderr.toString("utf8") };
@@ -123,7 +127,7 @@ function collect(stream: Readable | null, bytesMax: number, overflow: () => void
 }
 
 /** kill(2) with a negative pid reaches the whole group. ESRCH means that it is already gone. */
-function killGroup(child: ChildProcess): void {
+export function killGroup(child: ChildProcess): void {
   if (child.pid === undefined) return;
   try {
     process.kill(-child.pid, "SIGKILL");

@@ -34,6 +34,13 @@ export const lockdownStateSchema = v.strictObject({
       again: v.optional(countSchema),
     }),
   ),
+  /**
+   * [LCK-69] Other programs changed our table, since the warden started: how often it was put back,
+   * how long ago the first and the last time, and who it was last.
+   */
+  meddling: v.optional(
+    v.strictObject({ times: countSchema, firstAgoS: countSchema, lastAgoS: countSchema, by: shortTextSchema }),
+  ),
   /** [ID-72] The code of the fault for which the doors are shut, whatever the policy opens. */
   held: v.optional(v.picklist(FAULT_CODES)),
   /** What this machine cannot enforce, as texts for people. */
