@@ -179,7 +179,7 @@ function kernelEdges(): readonly (readonly [string, Edge])[] {
         SOCKETS_BYTES_MAX,
         "sk RefCnt Type Proto Iface\n0 3 2 0800 2 1\n",
         ["\n", " ", "0 3 2 0800 3 1\n"],
-        async (at) => some(await kernel(at, { name: "eth0", index: "2" }, await readLists(at, undefined))),
+        async (at) => some(await kernel(at, { name: "eth0", index: "2" }, await readLists(at, []))),
       ),
     ],
     [

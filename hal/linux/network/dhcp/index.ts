@@ -22,7 +22,7 @@ export async function withDhcp<L extends Sought>(
   links: readonly L[],
 ): Promise<readonly (L & DhcpUse)[]> {
   const clients = await readClients(root);
-  const lists = await readLists(root, ip === undefined ? undefined : await askAddresses(ip));
+  const lists = await readLists(root, ip === undefined ? [] : await askAddresses(ip));
   const found: (L & DhcpUse)[] = [];
   for (const link of links) {
     const findings = [...clients(link)];

@@ -1,58 +1,28 @@
 // What the kernel itself shows of DHCP: addresses with a lifetime, routes by DHCP, and the sockets
 // of a client, whatever its name is. [LCK-51]
 import { join } from "node:path";
-import * as v from "valibot";
 import { Fault } from "../../../fault.ts";
-import { parseJson } from "../../../format/json.ts";
-import { check } from "../../../format/schema.ts";
 import { readKernelFile } from "../../files/index.ts";
-import { runToExit } from "../../process/index.ts";
 import { attribute } from "../files.ts";
+import { askKernel, type KernelObject } from "../kernel.ts";
 import { type Finding, literal, type Sought, unused, used } from "./finding.ts";
-import { ADDRESSES_BYTES_MAX, ADDRESSES_MAX, ADDRESSES_TIMEOUT_MS, SOCKETS_BYTES_MAX } from "./limits.ts";
+import { ADDRESSES_MAX, SOCKETS_BYTES_MAX } from "./limits.ts";
+
+type Listed = readonly KernelObject[];
 
 /** In seconds: INFINITY_LIFE_TIME of linux/if_addr.h. */
 const FOREVER_S = 0xffff_ffff;
 
-/** What `ip -j` lists: links with addresses, and routes. */
-const listedSchema = v.array(
-  v.object({
-    ifname: v.optional(v.string()),
-    addr_info: v.optional(
-      v.array(
-        v.object({
-          family: v.optional(v.string()),
-          local: v.optional(v.string()),
-          scope: v.optional(v.string()),
-          valid_life_time: v.optional(v.number()),
-        }),
-      ),
-    ),
-    dev: v.optional(v.string()),
-    gateway: v.optional(v.string()),
-    dst: v.optional(v.string()),
-    protocol: v.optional(v.string()),
-  }),
-);
-const WHAT = "ip's answer";
-type Listed = v.InferOutput<typeof listedSchema>;
-
 /**
  * Asks iproute2 once for all links.
- * @returns undefined where it is missing, has no JSON (busybox) or does not answer: then its part
- *   of the view is not known.
+ * @returns nothing where it is missing, has no JSON (busybox) or does not answer: then its part of
+ *   the view is not known.
  */
-export async function askAddresses(ip: string): Promise<Listed | undefined> {
-  const bounds = { timeoutMs: ADDRESSES_TIMEOUT_MS, outputBytesMax: ADDRESSES_BYTES_MAX };
-  const input = "address show\nroute show table all proto dhcp\n";
+export async function askAddresses(ip: string): Promise<Listed> {
   try {
-    const { stdout } = await runToExit(ip, ["-j", "-force", "-batch", "-"], { ...bounds, input });
-    const lines = stdout.split("\n").filter((line) => line.startsWith("["));
-    return lines
-      .flatMap((line) => check(listedSchema, parseJson(line, ADDRESSES_BYTES_MAX, WHAT), WHAT, "process.failed"))
-      .slice(0, ADDRESSES_MAX);
+    return (await askKernel(ip, ["address show", "route show table all proto dhcp"])).objects;
   } catch (error) {
-    if (error instanceof Fault) return undefined;
+    if (error instanceof Fault) return [];
     throw error;
   }
 }
@@ -85,7 +55,7 @@ export interface KernelLists {
 }
 
 /** Each list is read from the process's own view first, which exists under ProcSubset=pid too. */
-export async function readLists(root: string, addresses: Listed | undefined): Promise<KernelLists> {
+export async function readLists(root: string, addresses: Listed): Promise<KernelLists> {
   const read = async (name: string): Promise<string | undefined> =>
     (await readKernelFile(join(root, "proc/self/net", name), SOCKETS_BYTES_MAX)) ??
     (await readKernelFile(join(root, "proc/net", name), SOCKETS_BYTES_MAX));
@@ -94,7 +64,7 @@ export async function readLists(root: string, addresses: Listed | undefined): Pr
     udp: await read("udp"),
     udp6: (await read("udp6")) ?? "",
     packet: (await read("packet")) ?? "",
-    addresses: addresses ?? [],
+    addresses,
   };
 }
 

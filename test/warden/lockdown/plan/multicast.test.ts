@@ -6,7 +6,8 @@ import { type Test, test } from "tap";
 import { runProgram } from "../../../../hal/linux/process/index.ts";
 import { planLockdown } from "../../../../warden/lockdown/plan/index.ts";
 import { lacksProbeNetwork } from "../../../lab/counterparts/network-probe.ts";
-import { eventually, HANG_MS } from "../../../lab/runner/process.ts";
+import { needs } from "../../../lab/runner/needs.ts";
+import { eventually, HANG_MS, startProgram } from "../../../lab/runner/process.ts";
 import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
 const GROUP4 = "239.1.2.3";
@@ -41,14 +42,38 @@ async function groups(bridge: string): Promise<readonly string[]> {
   return [...shown.matchAll(/port p1 grp (\S+)/gu)].map(([, group]) => group ?? "");
 }
 
-/** @returns the groups that the switch has forgotten after two membership intervals. */
+const DOOR = 8080;
+const ADDRESSES = { device: { 4: "198.18.7.2", 6: "fd5a:9::2" }, neighbour: { 4: "198.18.7.1", 6: "fd5a:9::1" } } as const;
+
+/**
+ * A neighbour that knows nothing of the device comes to its door.
+ * @returns what the door says; "" when the device is not found.
+ */
+async function knock(bridge: string, family: 4 | 6): Promise<string> {
+  await ip("-n", bridge, "neighbour", "flush", "dev", "br0");
+  const host = family === 4 ? ADDRESSES.device[4] : `[${ADDRESSES.device[6]}]`;
+  return await ip("netns", "exec", bridge, "socat", "-u", `TCP${family}:${host}:${DOOR}`, "STDOUT").catch(() => "");
+}
+
+/**
+ * @returns what is wrong after two membership intervals: groups that the switch has forgotten, and
+ *   families in which a neighbour does not find the device.
+ */
 async function forgotten(t: Test, ipv6: boolean): Promise<readonly string[]> {
   const { device, bridge } = await openSwitch(t);
-  const { firewall: input } = planLockdown(labPolicy({ links: [{ name: "eth0", ipv6 }] }), labSnapshot());
+  const families = ipv6 ? ([4, 6] as const) : ([4] as const);
+  const policy = {
+    links: [{ name: "eth0", ipv6 }],
+    network: { inbound: [{ link: "eth0", protocol: "tcp", ports: [DOOR], from: "any" }] },
+  };
+  const { firewall: input } = planLockdown(labPolicy(policy), labSnapshot());
   const bounds = { timeoutMs: HANG_MS, outputBytesMax: 1 << 20 };
   await runProgram("ip", ["netns", "exec", device, "nft", "-f", "-"], { ...bounds, input });
   await ip("-n", device, "link", "set", "eth0", "up");
-  await ip("-n", device, "address", "add", "fd5a:9::2/64", "dev", "eth0", "nodad");
+  await ip("-n", device, "address", "add", `${ADDRESSES.device[6]}/64`, "dev", "eth0", "nodad");
+  await ip("-n", device, "address", "add", `${ADDRESSES.device[4]}/24`, "dev", "eth0");
+  await ip("-n", bridge, "address", "add", `${ADDRESSES.neighbour[6]}/64`, "dev", "br0", "nodad");
+  await ip("-n", bridge, "address", "add", `${ADDRESSES.neighbour[4]}/24`, "dev", "br0");
   await ip("-n", device, "address", "add", `${GROUP4}/32`, "dev", "eth0", "autojoin");
   await ip("-n", bridge, "link", "set", "p1", "master", "br0");
   await ip("-n", bridge, "link", "set", "p1", "up");
@@ -60,11 +85,22 @@ async function forgotten(t: Test, ipv6: boolean): Promise<readonly string[]> {
   // Reports that nobody asked for are sent at the start only. After two membership intervals the
   // switch knows only who answered its queries.
   await sleep(2 * 10 * MEMBERSHIP);
-  return await missing();
+  const deaf: string[] = [];
+  for (const family of families) {
+    const words = ["netns", "exec", device, "socat", "-u", "SYSTEM:echo found", `TCP${family}-LISTEN:${DOOR},reuseaddr`];
+    const door = startProgram({ name: "door", command: "ip", args: words, endsWithUs: true });
+    t.teardown(async () => void (await door.stop("SIGKILL")));
+    await eventually("the door is open", async () => {
+      const listening = await ip("netns", "exec", device, "ss", "-Hltn", `sport = :${DOOR}`);
+      return listening === "" ? undefined : true;
+    });
+    if ((await knock(bridge, family)) !== "found\n") deaf.push(`IPv${family}`);
+  }
+  return [...(await missing()), ...deaf];
 }
 
 test(
   "[LCK-2] behind a switch that snoops, the device stays a member of its groups, and is found by its neighbours",
-  { skip: lacksProbeNetwork("netns") },
+  { skip: lacksProbeNetwork("netns") || needs("socat") },
   async (t) => t.same(await Promise.all([forgotten(t, true), forgotten(t, false)]), [[], []]),
 );
