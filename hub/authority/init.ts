@@ -23,7 +23,7 @@ export interface InitOptions {
   readonly state: string;
   /** For people. */
   readonly name: string;
-  /** Host names and IPv4 addresses of the hub. Devices check the first one. */
+  /** Host names and addresses of the hub. Devices check the first one. */
   readonly hosts: readonly string[];
   readonly estPort?: number;
   readonly mqttPort?: number;

@@ -136,7 +136,7 @@ export function checkAuthority(answer: HttpsResponse, hub: HubServer): readonly 
   if (!known.some((one) => pins.some((pin) => isSameAuthority(one, pin)) || (one.ca && wayToPin(pins, one, known) !== undefined)))
     throw new Fault(
       "enrol.mismatch",
-      `EST /cacerts: none of the pinned authorities is among those of "${hub.host}", nor has one issued any of them; check the hub's address and anchors`,
+      `EST /cacerts: no pinned authority is among those of "${hub.host}", nor has one issued any of them; check the hub's address and anchors`,
     );
   return listed;
 }

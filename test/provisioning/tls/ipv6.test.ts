@@ -3,6 +3,7 @@ import { createServer } from "node:https";
 import { test, type Test } from "tap";
 import { openStream } from "../../../agent/tunnel/stream.ts";
 import { createIssuer, makeAuthority as makeHubAuthority } from "../../../hub/authority/issuer.ts";
+import { initHub } from "../../../hub/authority/index.ts";
 import { createHttpRepository } from "../../../ota/http/index.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../../ota/format/time.ts";
 import { askHubTime, createEstEnroller } from "../../../provisioning/enrollers/index.ts";
@@ -11,6 +12,8 @@ import { encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
 import { addressOf } from "../../lab/counterparts/est-server.ts";
 import { type Credential, issue, makeAuthority, openssl } from "../../lab/counterparts/pki.ts";
 import { needs } from "../../lab/runner/needs.ts";
+import { temporaryDirectory } from "../../lab/runner/temporary.ts";
+import { labHub } from "../../lab/worlds/hub.ts";
 
 const skip = needs("openssl", "ipv6");
 const NONCE = "ab".repeat(32);
@@ -105,4 +108,20 @@ test("[TUN-63] our hub issues its certificate for IPv6 addresses", { skip: needs
     t.match(text, name);
   const leaf = new X509Certificate(made.certificatePem);
   t.equal(leaf.checkIP("2001:db8::1"), "2001:db8::1");
+});
+
+test("[TUN-63] our hub at an IPv6 literal: made, served, enrolled at", { skip }, async (t) => {
+  const state = await temporaryDirectory(t);
+  await initHub({ state, name: "lab hub", hosts: ["0:0::1"] });
+  const { hub } = await labHub(t, { state, listen: "::1" });
+  const { host, authority } = hub.anchors;
+  t.equal(host, "::1");
+  await createEstEnroller({ hub: { host, port: hub.estPort, authority } }).prepare();
+  const question = {
+    path: HUB_TIME_PATH,
+    body: JSON.stringify({ deviceId: "gw-1", nonce: NONCE }),
+    bytesMax: HUB_TIME_BYTES_MAX,
+  };
+  const time = await askHubTime({ host, port: hub.estPort, authority }, "waived", { ...question, answer: hubTimeResponseSchema });
+  t.match(time, { deviceId: "gw-1", nonce: NONCE });
 });
