@@ -15,7 +15,9 @@ import { keyWords } from "./status/index.ts";
 import type { DeviceStatus } from "./status/format.ts";
 import type { TunnelEvent } from "./tunnel/index.ts";
 import { Fault } from "../hal/fault.ts";
+import { hostAndPort } from "../hal/format/host.ts";
 import type { DeviceId, DeviceIdentity } from "../hal/format/identity.ts";
+import { hubServices } from "../ota/format/anchors.ts";
 import { createCertificateReceipts, createCertificateStore } from "../provisioning/certificate/index.ts";
 import { createEstEnroller } from "../provisioning/enrollers/index.ts";
 import type { EnrolmentProgress } from "../provisioning/enrolment/index.ts";
@@ -98,8 +100,8 @@ class DeviceAgent implements Agent {
   }
 
   snapshot(): Promise<DeviceStatus> {
-    const { program, clock, vitals } = this.#ports;
-    return readDeviceStatus({ program, clock, vitals, warden: this.#warden }, () => {
+    const { program, clock, vitals, anchors } = this.#ports;
+    return readDeviceStatus({ program, clock, vitals, anchors, warden: this.#warden }, () => {
       const auditFault = this.#audit.trouble();
       return {
         life: this.#life,
@@ -173,7 +175,7 @@ class DeviceAgent implements Agent {
       files,
       store: createCertificateStore(files),
       receipts: createCertificateReceipts(files),
-      authority: anchors.authority,
+      authority: hubServices(anchors).est.authority,
       enterpriseNumber: config.enterpriseNumber,
       clock,
       random,
@@ -201,7 +203,7 @@ class DeviceAgent implements Agent {
     this.#session = await openHubSession({
       ports: this.#ports,
       deviceId: identity.id,
-      hub: this.#hub,
+      hub: timeServerOf(this.#ports, this.#hub),
       warden: this.#warden,
       operations: this.#operations,
       credentials: async () => {
@@ -274,11 +276,16 @@ class DeviceAgent implements Agent {
 
 function hubServerOf({ anchors, config }: Pick<AgentPorts, "anchors" | "config">): HubServer {
   return {
-    host: anchors.host,
-    port: anchors.estPort,
-    authority: anchors.authority,
+    ...hubServices(anchors).est,
     minTls: config.tunnel.minTls,
     connectTo: config.enrolment.connectTo,
     proxy: config.tunnel.proxy,
   };
+}
+
+/** @returns undefined where the hub has no time service. [TUN-62] */
+function timeServerOf({ anchors }: Pick<AgentPorts, "anchors">, est: HubServer): HubServer | undefined {
+  const { time } = hubServices(anchors);
+  if (time === undefined) return undefined;
+  return { ...est, ...time, connectTo: hostAndPort(time) === hostAndPort(est) ? est.connectTo : undefined };
 }

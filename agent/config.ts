@@ -91,6 +91,8 @@ export const agentConfigSchema = v.strictObject({
       proxy: v.optional(endpoint),
       minTls: v.optional(v.picklist(["TLSv1.2", "TLSv1.3"]), "TLSv1.3"),
       keepaliveS: v.optional(seconds(10, 1200), 60),
+      /** The broker keeps what it has for a device that is away for so long. [TUN-64] */
+      sessionExpiryS: v.optional(seconds(0, 30 * DAY_S), 0),
     }),
     {},
   ),

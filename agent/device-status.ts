@@ -25,7 +25,7 @@ const NO_TUNNEL: TunnelStatus = { state: "idle", connections: 0, spool: { messag
 
 /** @param state read after the warden has answered, so that it is as new as the answer. */
 export async function readDeviceStatus(
-  ports: Pick<AgentPorts, "program" | "clock" | "vitals"> & { readonly warden: Pick<WardenClient, "call"> },
+  ports: Pick<AgentPorts, "program" | "clock" | "vitals" | "anchors"> & { readonly warden: Pick<WardenClient, "call"> },
   state: () => AgentState,
 ): Promise<DeviceStatus> {
   const [warden, vitals] = await Promise.all([
@@ -41,9 +41,14 @@ export async function readDeviceStatus(
     ...identity,
     tunnel: session?.tunnelStatus() ?? NO_TUNNEL,
     warden,
+    without: withoutOf(ports.anchors),
     vitals,
     faults: [...identity.faults, ...faults, ...(session?.faults() ?? []).map(reportOf)],
   });
+}
+
+function withoutOf({ timeKey, witnessKey }: AgentPorts["anchors"]): NonNullable<DeviceStatus["without"]> {
+  return [...(timeKey === null ? ["time" as const] : []), ...(witnessKey === null ? ["witness" as const] : [])];
 }
 
 async function readResult<T>(reading: Promise<T>, code: "protocol.closed" | "file.read-failed"): Promise<ReadResult<T>> {

@@ -2,7 +2,6 @@
 // where its key is, and runs until a signal stops it.
 import { connect } from "node:net";
 import { join } from "node:path";
-import { createSecureContext } from "node:tls";
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { type AgentConfig, CONFIG_BYTES_MAX, parseAgentConfig, parseAnchors } from "./config.ts";
@@ -12,6 +11,7 @@ import type { ReleasePlaces } from "./releases/index.ts";
 import { createDamageLog, type DamageLog, isUnreadable, tolerateDamage } from "../hal/damaged-files.ts";
 import { asFault, Fault } from "../hal/fault.ts";
 import { paceLines } from "../hal/line-pace.ts";
+import { hostAndPort } from "../hal/format/host.ts";
 import type { BirthRecord, Protection } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
@@ -41,10 +41,11 @@ import {
 } from "../hal/linux/index.ts";
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DeviceKey, DurableFiles } from "../hal/ports.ts";
-import { type HubAnchors, HUB_ANCHORS_BYTES_MAX } from "../ota/format/anchors.ts";
+import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubServices } from "../ota/format/anchors.ts";
 import { createHttpRepository } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";
+import { secureContextFor } from "../provisioning/tls/index.ts";
 
 const NAME = "sallyport-agent";
 const VERSION = "0.1.0";
@@ -236,19 +237,15 @@ function connectToWarden(path: string): Promise<Duplex> {
   });
 }
 
-/** Path under which the hub serves its repository, on the port of its EST service. [OTA-37] */
-const REPOSITORY_PREFIX = "/repository";
-
 /**
  * No client certificate is sent: what is published is signed and no secret, and a TPM has few
  * places for keys.
  */
-function releasePlacesOf(
-  config: AgentConfig,
-  { host, estPort: port, authority }: HubAnchors,
-  { report }: DamageLog,
-): ReleasePlaces {
-  const connectTo = config.repository.connectTo ?? config.enrolment.connectTo;
+function releasePlacesOf(config: AgentConfig, anchors: HubAnchors, { report }: DamageLog): ReleasePlaces {
+  const { est, repository } = hubServices(anchors);
+  const { host, port, authority, path: prefix } = repository;
+  const isBesideEst = hostAndPort(est) === hostAndPort(repository);
+  const connectTo = config.repository.connectTo ?? (isBesideEst ? config.enrolment.connectTo : undefined);
   return {
     metadata: () => ownFiles(join(config.stateDirectory, "trust"), { report }),
     imageRoot: () =>
@@ -260,8 +257,8 @@ function releasePlacesOf(
         port,
         ...(connectTo !== undefined && { connectTo }),
         ...(config.tunnel.proxy !== undefined && { proxy: config.tunnel.proxy }),
-        context: createSecureContext({ ca: authority, minVersion: config.tunnel.minTls }),
-        prefix: REPOSITORY_PREFIX,
+        context: secureContextFor({ host, port, authority, minTls: config.tunnel.minTls }, undefined),
+        prefix,
       }),
   };
 }

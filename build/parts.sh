@@ -10,8 +10,8 @@ set -u
 cd "$(dirname "$0")/.."
 
 # Each entry is PROGRAM:PACKAGE, or the path of a file and its package.
-board="swtpm:swtpm swtpm_setup:swtpm-tools tpm2_quote:tpm2-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl certtool:gnutls-bin curl:curl
-  faketime:faketime casync:casync nft:nftables ip:iproute2 flock:util-linux"
+board="swtpm:swtpm swtpm_setup:swtpm-tools tpm2_quote:tpm2-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl curl:curl
+  faketime:faketime casync:casync certtool:gnutls-bin nginx:nginx-light nft:nftables ip:iproute2 flock:util-linux"
 # `systemd` is here only for systemd-analyze: without systemd-sysv the machine's init does not
 # change.
 gateway="mmdebstrap:mmdebstrap mksquashfs:squashfs-tools veritysetup:cryptsetup-bin xz:xz-utils mkfs.ext4:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools

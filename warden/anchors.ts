@@ -2,14 +2,16 @@
 // [AUD-8]
 import { Fault } from "../hal/fault.ts";
 import { parseConfigFile } from "../hal/format/config.ts";
-import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/format/anchors.ts";
+import { type HubAddresses, HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../ota/format/anchors.ts";
 import { decodeVerifier, type NoteKeyKind, type Verifier } from "./audit/format/index.ts";
 
 export interface HubKeys {
   /** The address of the hub, which every policy leaves reachable. [LCK-3] */
-  readonly place: Pick<HubAnchors, "host" | "estPort" | "mqttPort">;
-  readonly time: Verifier;
-  readonly witness: Verifier;
+  readonly place: HubAddresses;
+  /** Undefined where the hub has no time service. [TUN-62] */
+  readonly time: Verifier | undefined;
+  /** Undefined where it has no witness. */
+  readonly witness: Verifier | undefined;
 }
 
 /**
@@ -30,7 +32,8 @@ export function parseHubKeys(bytes: Uint8Array, file: string): HubKeys {
  * The kind is part of what is trusted: a key that signs times cannot witness a log, and the
  * reverse.
  */
-function keyOf(text: string, kind: NoteKeyKind): Verifier {
+function keyOf(text: string | null, kind: NoteKeyKind): Verifier | undefined {
+  if (text === null) return undefined;
   const verifier = decodeVerifier(text);
   if (verifier.kind !== kind)
     throw new Fault("note.invalid", `key "${verifier.name}" is of kind ${verifier.kind}, expected ${kind}`);

@@ -3,6 +3,7 @@
 // exist.
 import type { Fault } from "../../hal/fault.ts";
 import type { DeviceId, Protection } from "../../hal/format/identity.ts";
+import { hubServices } from "../../ota/format/anchors.ts";
 import type { HubServer } from "../../provisioning/tls/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
@@ -35,14 +36,24 @@ import { createEventLog, type EventLog } from "./events.ts";
 import { createOperationLimiter } from "./operation-limiter.ts";
 import { createOperationResponder, type OperationResponder } from "./operation-responder.ts";
 
+/** [TUN-62] Nothing is uploaded where nobody witnesses it, and that is no trouble. */
+const NO_WITNESS: AuditUploader = {
+  connected: () => undefined,
+  disconnected: () => undefined,
+  poke: () => undefined,
+  answer: () => undefined,
+  trouble: () => undefined,
+  stop: async () => undefined,
+};
+
 export interface HubSessionOptions {
   readonly ports: Pick<
     AgentPorts,
     "config" | "anchors" | "program" | "files" | "spoolFiles" | "clock" | "random" | "log" | "releases"
   >;
   readonly deviceId: DeviceId;
-  /** Where hub time comes from. */
-  readonly hub: HubServer;
+  /** Where hub time comes from; undefined where the hub has none. [TUN-62] */
+  readonly hub: HubServer | undefined;
   readonly warden: WardenClient;
   readonly operations: Operations;
   readonly credentials: () => Promise<{ readonly cert: string; readonly key: string }>;
@@ -133,12 +144,15 @@ class OpenHubSession implements HubSession {
       },
       answer: (body) => this.#tunnel.answer(body),
     });
-    this.#uploader = createAuditUploader({
-      warden,
-      clock,
-      random,
-      deliver: (body) => this.#tunnel.deliver("audit", body),
-    });
+    this.#uploader =
+      ports.anchors.witnessKey === null
+        ? NO_WITNESS
+        : createAuditUploader({
+            warden,
+            clock,
+            random,
+            deliver: (body) => this.#tunnel.deliver("audit", body),
+          });
     this.#escrow = createEscrowCourier({
       held: () => warden.call("tpm.escrow", {}),
       confirm: (note) => warden.call("tpm.escrowed", { note }),
@@ -206,14 +220,16 @@ class OpenHubSession implements HubSession {
   #createTunnel(): Tunnel {
     const { ports, deviceId, credentials } = this.#options;
     const { config, anchors, files, clock, random } = ports;
+    const { broker } = hubServices(anchors);
     return createTunnel({
       deviceId,
-      anchors,
+      anchors: { host: broker.host, mqttPort: broker.port, authority: broker.authority },
       connectTo: config.tunnel.connectTo,
       alpn: config.tunnel.alpn,
       proxy: config.tunnel.proxy,
       minTls: config.tunnel.minTls,
       keepaliveS: config.tunnel.keepaliveS,
+      sessionExpiryS: config.tunnel.sessionExpiryS,
       credentials,
       spool: this.#spool,
       files,

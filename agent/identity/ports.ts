@@ -28,7 +28,7 @@ export interface IdentityManagerOptions {
   readonly files: DurableFiles;
   readonly store: CertificateStore;
   readonly receipts: CertificateReceipts;
-  /** PEM of the pinned authority. */
+  /** PEM of the pinned authorities. [ID-80] */
   readonly authority: string;
   readonly enterpriseNumber: number | undefined;
   readonly clock: Clock;

@@ -42,6 +42,8 @@ export interface DeviceStatusInputs {
   readonly enrolment: DeviceStatus["enrolment"];
   readonly tunnel: TunnelStatus;
   readonly warden: ReadResult<WardenResult<"status.read">>;
+  /** What the hub's anchors say that it has not. */
+  readonly without?: NonNullable<DeviceStatus["without"]>;
   readonly vitals: ReadResult<VitalSigns>;
   /**
    * Further faults, such as a conflict of birth records, a console without its port, a trail that
@@ -82,6 +84,7 @@ export function composeDeviceStatus(inputs: DeviceStatusInputs): DeviceStatus {
     ...(enrolment && { enrolment }),
     tunnel: inputs.tunnel,
     ...(warden && { audit: warden.audit, clock: warden.clock }),
+    ...(inputs.without !== undefined && inputs.without.length > 0 && { without: [...inputs.without] }),
     ...(warden?.auditKey !== undefined && { auditKey: warden.auditKey }),
     ...(warden?.tpm && { tpm: warden.tpm }),
     ...(warden?.lockdown && { lockdown: warden.lockdown }),

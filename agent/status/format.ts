@@ -93,6 +93,8 @@ export const deviceStatusSchema = v.strictObject({
    */
   auditKey: v.optional(fingerprintSchema),
   clock: v.optional(clockStateSchema),
+  /** [TUN-62] Services that the hub has not, by its anchors: no trouble, but less is proven. */
+  without: v.optional(v.pipe(v.array(v.picklist(["time", "witness"])), v.maxLength(2))),
   tpm: v.optional(tpmStateSchema),
   lockdown: v.optional(lockdownStateSchema),
   update: v.optional(updateStatusSchema),

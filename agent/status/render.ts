@@ -74,12 +74,17 @@ function tunnelState({ state, connectedForS, retryInS }: DeviceStatus["tunnel"])
   }
 }
 
-function stores({ tunnel: { spool }, audit, auditKey }: DeviceStatus): string[] {
+function stores({ tunnel: { spool }, audit, auditKey, without = [] }: DeviceStatus): string[] {
   return [
     row("spool", `${counted(spool.messages, "message")} waiting`, size(spool.bytes), `${spool.dropped} dropped`),
     audit === undefined
       ? row("audit", "not known: the warden does not answer")
-      : row("audit", counted(audit.size, "record"), `${audit.witnessedSize} witnessed by the hub`, `${audit.dropped} dropped`),
+      : row(
+          "audit",
+          counted(audit.size, "record"),
+          without.includes("witness") ? "NOT PROTECTED: no witness" : `${audit.witnessedSize} witnessed by the hub`,
+          `${audit.dropped} dropped`,
+        ),
     ...(auditKey === undefined ? [] : [row("", auditKey)]),
   ];
 }
@@ -90,12 +95,20 @@ const CLOCKS = {
   synced: "set from the hub's signed time",
 } as const;
 
-function system({ clock, system }: DeviceStatus): string[] {
+/** Where the hub has no time service, the clock is nobody's but the machine's. */
+function clockText({ clock, without = [] }: DeviceStatus): string {
+  if (clock === undefined) return "not known: the warden does not answer";
+  if (!without.includes("time")) return CLOCKS[clock.state];
+  return clock.state === "unset" ? CLOCKS.unset : "plausible, NOT PROTECTED: the hub has no time service";
+}
+
+function system(status: DeviceStatus): string[] {
+  const { system } = status;
   const memory =
     system.memoryTotalBytes === 0 ? "not known" : `${size(system.memoryAvailableBytes)} of ${size(system.memoryTotalBytes)} free`;
   const warden = system.wardenResidentBytes === undefined ? undefined : `warden ${size(system.wardenResidentBytes)}`;
   return [
-    row("clock", clock === undefined ? "not known: the warden does not answer" : CLOCKS[clock.state]),
+    row("clock", clockText(status)),
     row("memory", memory, `agent ${size(system.agentResidentBytes)}`, warden),
     row("machine", `up ${duration(system.uptimeS)}`, `load ${system.load1.toFixed(2)}`),
   ];

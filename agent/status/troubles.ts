@@ -31,7 +31,7 @@ function prefixed(fault: FaultReport, what: string): FaultReport {
   return { code: fault.code, message: `${what}: ${fault.message}` };
 }
 
-function stateFaults({ warden, certificate, tunnel, enrolment }: DeviceStatusInputs): FaultReport[] {
+function stateFaults({ warden, certificate, tunnel, enrolment, without = [] }: DeviceStatusInputs): FaultReport[] {
   const faults: FaultReport[] = [];
   if (certificate?.state === "expired")
     faults.push({ code: "x509.invalid", message: "the device certificate has expired; the device enrols again by itself" });
@@ -40,11 +40,16 @@ function stateFaults({ warden, certificate, tunnel, enrolment }: DeviceStatusInp
   if ("value" in warden) {
     const { clock, audit } = warden.value;
     if (clock.state === "unset")
-      faults.push({ code: "time.out-of-range", message: "the clock is not set; it is set from the hub at the first contact" });
+      faults.push({
+        code: "time.out-of-range",
+        message: without.includes("time")
+          ? "the clock is not set, and the hub has no time service: set it, or let the machine have one (NTP)"
+          : "the clock is not set; it is set from the hub at the first contact",
+      });
     if (audit.dropped > 0)
       faults.push({
         code: "audit.full",
-        message: `${audit.dropped} audit records were dropped for lack of space; let the hub witness the trail`,
+        message: `${audit.dropped} audit records were dropped for lack of space; ${without.includes("witness") ? "the hub has no witness, so nothing may be removed: give the log more room" : "let the hub witness the trail"}`,
       });
   }
   if (tunnel.spool.dropped > 0)

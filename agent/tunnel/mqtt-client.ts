@@ -16,6 +16,7 @@ export interface MqttClientOptions {
   readonly mqtt: Mqtt;
   readonly clientId: string;
   readonly keepaliveS: number;
+  readonly sessionExpiryS: number;
   readonly timeouts: Timeouts;
   /**
    * What the broker publishes for this device when the connection ends without DISCONNECT. [TUN-9]
@@ -30,11 +31,10 @@ export interface Retained {
 }
 
 /**
- * MQTT 5.0 section 3.1.2.11. No MQTT session outlives its connection, because the spool has that
- * role.
+ * MQTT 5.0 section 3.1.2.11. Our own direction needs no session, because the spool has that role.
+ * One is asked for where the broker should keep what it has for a device that is away. [TUN-64]
  */
 const PROPERTIES = {
-  sessionExpiryInterval: 0,
   receiveMaximum: RECEIVE_MAX,
   maximumPacketSize: PACKET_BYTES_MAX,
 } as const;
@@ -51,12 +51,12 @@ export function createMqttClient(options: MqttClientOptions): MqttClient {
       socket.destroy(asFault(error, "tunnel.protocol", "read from the hub"));
     }
   });
-  const version5 = { protocolVersion: 5 as const, properties: { ...PROPERTIES } };
+  const version5 = { protocolVersion: 5 as const, properties: { ...PROPERTIES, sessionExpiryInterval: options.sessionExpiryS } };
   return new mqttClient.default(() => socket, {
     ...(options.mqtt === "5" ? version5 : { protocolVersion: 4 as const }),
     protocolId: "MQTT",
     clientId: options.clientId,
-    clean: true,
+    clean: options.sessionExpiryS === 0,
     keepalive: options.keepaliveS,
     reschedulePings: true,
     timerVariant: "native",

@@ -26,6 +26,8 @@ export interface TunnelOptions {
   readonly proxy: Endpoint | undefined;
   readonly minTls: TlsVersion;
   readonly keepaliveS: number;
+  /** How long the broker keeps the session of a device that is away; 0: not at all. [TUN-64] */
+  readonly sessionExpiryS?: number;
   /** Called before every connection. Unchanged texts keep the TLS context. */
   readonly credentials: () => Promise<{ readonly cert: string; readonly key: string }>;
   /** Its owner closes it, after {@link Tunnel.stop}. */

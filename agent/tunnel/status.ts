@@ -1,4 +1,5 @@
 // The tunnel's part of the device status.
+import { hostAndPort } from "../../hal/format/host.ts";
 import type { Fault } from "../../hal/fault.ts";
 import { clip } from "../../hal/format/text.ts";
 import type { TunnelStatus } from "../status/format.ts";
@@ -27,7 +28,7 @@ export function describeTunnel(inputs: TunnelStatusInputs): TunnelStatus {
   const up = phase.at === "connected" && facts !== undefined;
   return {
     state: phase.at,
-    hub: `${options.anchors.host}:${options.anchors.mqttPort}`,
+    hub: hostAndPort({ host: options.anchors.host, port: options.anchors.mqttPort }),
     ...(up ? { peer: facts.peer, tls: facts.protocol, cipher: facts.cipher, group: facts.group, mqtt: facts.mqtt } : {}),
     ...(phase.at === "connected" ? { connectedForS: Math.floor((nowMs - phase.sinceMs) / 1000) } : {}),
     ...(phase.at === "waiting" ? { retryInS: Math.max(0, Math.ceil((phase.untilMs - nowMs) / 1000)) } : {}),

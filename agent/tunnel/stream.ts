@@ -5,6 +5,8 @@ import net from "node:net";
 import tls from "node:tls";
 import { keyFault } from "../../hal/key-fault.ts";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
+import { tlsTrust } from "../../hal/format/pins.ts";
 import { printable } from "../../hal/format/text.ts";
 import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
 import { connectFault } from "./classify.ts";
@@ -56,7 +58,8 @@ const CIPHERS = [
  * Makes the TLS context of a certificate and its key. It must be reused for every connection,
  * because each context opens the key, and a TPM has room for three loaded keys.
  * @throws Fault `key.tpm-unavailable` when the TPM does not load the key now; `key.mismatch` when
- *   key and certificate are not a pair, or one of them cannot be read.
+ *   key and certificate are not a pair, or one of them cannot be read; `x509.invalid` as
+ *   {@link tlsTrust}.
  */
 export function createContext(options: {
   readonly cert: string;
@@ -64,11 +67,12 @@ export function createContext(options: {
   readonly authority: string;
   readonly minTls: TlsVersion;
 }): tls.SecureContext {
+  const trust = tlsTrust(options.authority);
   try {
     return tls.createSecureContext({
+      ...trust,
       cert: options.cert,
       key: options.key,
-      ca: options.authority,
       minVersion: options.minTls,
       maxVersion: "TLSv1.3",
       ecdhCurve: GROUPS,
@@ -87,7 +91,7 @@ export function createContext(options: {
  */
 export async function openStream(options: StreamOptions): Promise<Stream> {
   const first = options.proxy ?? options.address;
-  const action = `connect to "${options.address.host}:${options.address.port}"`;
+  const action = `connect to "${hostAndPort(options.address)}"`;
   const socket = net.connect({ host: first.host, port: first.port, noDelay: true, keepAlive: true });
   // Later errors show on the TLS socket. Without a listener here they would end the process.
   socket.on("error", () => undefined);

@@ -316,7 +316,7 @@ class MqttTunnel implements Tunnel {
 
   /** From TCP to CONNACK. Never rejects. */
   async #open(mqtt: Mqtt, signal: AbortSignal): Promise<ConnectOutcome> {
-    const { anchors, connectTo, proxy, alpn, timeouts, deviceId, keepaliveS } = this.#options;
+    const { anchors, connectTo, proxy, alpn, timeouts, deviceId, keepaliveS, sessionExpiryS = 0 } = this.#options;
     try {
       const stream = await openStream({
         host: anchors.host,
@@ -336,6 +336,7 @@ class MqttTunnel implements Tunnel {
         mqtt,
         clientId: deviceId,
         keepaliveS,
+        sessionExpiryS,
         timeouts,
         will: { topic: this.#topic("status"), payload: this.#encode({ state: "offline", reason: "lost" }) },
         onMessage: (topic, payload) => this.#inbox.take(topic, payload),

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
-import { HUB_ANCHORS_BYTES_MAX, hubAnchorsSchema } from "../../ota/format/anchors.ts";
+import { HUB_ANCHORS_BYTES_MAX, hubAddresses, hubAnchorsSchema } from "../../ota/format/anchors.ts";
 import { parsePolicy } from "../../warden/lockdown/format/index.ts";
 import { earlyFirewall } from "./early-firewall.ts";
 import { writeFileIn } from "./files.ts";
@@ -95,7 +95,10 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
   return {
     console,
     trialS: update.trialS,
-    hubPorts: [anchors.estPort, anchors.mqttPort, ...further.flatMap((to) => (to === undefined ? [] : [to.port]))],
+    hubPorts: [
+      ...new Set(hubAddresses(anchors).map(({ port }) => port)),
+      ...further.flatMap((to) => (to === undefined ? [] : [to.port])),
+    ],
   };
 }
 

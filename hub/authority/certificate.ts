@@ -1,7 +1,7 @@
 // Issuing one X.509 v3 certificate (RFC 5280), signed with ECDSA-SHA256. The caller chooses its
 // content.
 import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { der } from "../../provisioning/x509/format/index.ts";
 import { OID } from "./oids.ts";
 
@@ -86,11 +86,18 @@ export function uriName(uri: string): der.Value {
   return der.contextPrimitive(6, Buffer.from(uri, "latin1"));
 }
 
-/** A DNS name, or an IPv4 address when `host` is one. */
+/** A DNS name, or an address when `host` is one (RFC 5280 section 4.2.1.6). */
 export function hostName(host: string): der.Value {
-  return isIPv4(host)
-    ? der.contextPrimitive(7, Buffer.from(host.split(".").map(Number)))
-    : der.contextPrimitive(2, Buffer.from(host));
+  if (isIPv4(host)) return der.contextPrimitive(7, Buffer.from(host.split(".").map(Number)));
+  return isIPv6(host) ? der.contextPrimitive(7, ipv6Octets(host)) : der.contextPrimitive(2, Buffer.from(host));
+}
+
+/** @param host in hexadecimal groups, as hostSchema reads it. */
+function ipv6Octets(host: string): Buffer {
+  const [before = [], after] = host.split("::").map((half) => half.split(":").filter((group) => group !== ""));
+  const rest = after ?? [];
+  const groups = [...before, ...Array<string>(8 - before.length - rest.length).fill("0"), ...rest];
+  return Buffer.from(groups.map((group) => group.padStart(4, "0")).join(""), "hex");
 }
 
 export function pem(certificate: Uint8Array): string {

@@ -6,6 +6,7 @@ import { isIP, type Socket } from "node:net";
 import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
 import { collectBytes } from "../../hal/format/collect.ts";
+import { type HostAndPort, hostAndPort } from "../../hal/format/host.ts";
 import type { Repository } from "../fetch/index.ts";
 import { httpFault } from "./faults.ts";
 
@@ -16,11 +17,6 @@ const REQUEST_MS_MAX = 60_000;
 /** A line without a byte for this long is dead. */
 const IDLE_MS_MAX = 20_000;
 const HEADER_BYTES_MAX = 16_384;
-
-interface HostAndPort {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface HttpRepositoryOptions {
   /** The name that the server's certificate must have. */
@@ -75,7 +71,7 @@ class HttpsRepository implements HttpRepository {
         throw new Fault("fetch.timeout", `fetch "${path}": no complete answer within ${this.#timeoutMs / 1000} s`, {
           cause: error,
         });
-      throw httpFault(error, `fetch "${path}" from ${host}:${port}`);
+      throw httpFault(error, `fetch "${path}" from ${hostAndPort({ host, port })}`);
     }
   }
 
@@ -90,7 +86,8 @@ class HttpsRepository implements HttpRepository {
     const status = response.statusCode ?? 0;
     if (status !== 200) response.destroy();
     if (status === 404) return undefined;
-    if (status !== 200) throw new Fault("fetch.refused", `fetch "${path}" from ${host}:${port}: it answered ${status}`);
+    if (status !== 200)
+      throw new Fault("fetch.refused", `fetch "${path}" from ${hostAndPort({ host, port })}: it answered ${status}`);
     return await collect(response, path, bytesMax);
   }
 
@@ -119,7 +116,7 @@ class HttpsRepository implements HttpRepository {
       port: connectTo.port,
       servername: isIP(host) === 0 ? host : "", // RFC 6066 section 3: no addresses in SNI
       path: `${prefix}/${path}`,
-      headers: { host: `${host}:${port}`, "accept-encoding": "identity" },
+      headers: { host: hostAndPort({ host, port }), "accept-encoding": "identity" },
       maxHeaderSize: HEADER_BYTES_MAX,
       signal,
     });
@@ -166,8 +163,8 @@ function isConnectionLost(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
-function urlOf({ host, port }: HostAndPort): string {
-  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+function urlOf(proxy: HostAndPort): string {
+  return `http://${hostAndPort(proxy)}`;
 }
 
 /**

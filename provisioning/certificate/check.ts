@@ -1,15 +1,17 @@
 // The check of an issued certificate: whether it is one for this device. [ID-8]
 import { X509Certificate } from "node:crypto";
 import { Fault } from "../../hal/fault.ts";
+import { certificateBlocks, publicKeyOf, readPins } from "../../hal/format/pins.ts";
 import { quoted } from "../../hal/format/text.ts";
+import { chainToShow, wayToPin } from "../chain.ts";
 import { CLIENT_AUTH, isFor } from "../key-usage.ts";
-import { CLOCK_SKEW_MS, INTERMEDIATES_MAX } from "./limits.ts";
+import { CLOCK_SKEW_MS } from "./limits.ts";
 
 export interface ExpectedCertificate {
   readonly deviceId: string;
   /** DER SubjectPublicKeyInfo of our key. */
   readonly publicKey: Uint8Array;
-  /** PEM of the pinned authority. */
+  /** PEM of the pinned authorities. [ID-80] */
   readonly authority: string;
   /** The wall clock, only when it can be trusted: in 1970 every certificate lies in the future. */
   readonly nowMs: number | undefined;
@@ -17,7 +19,7 @@ export interface ExpectedCertificate {
 
 /** A certificate that was checked. */
 export interface DeviceCertificate {
-  /** The certificate followed by its intermediates, as TLS sends them. */
+  /** The certificate followed by its intermediates, as TLS sends them. [ID-83] */
   readonly pem: string;
   /** Hex, as Node and openssl print it. */
   readonly serial: string;
@@ -28,26 +30,31 @@ export interface DeviceCertificate {
 }
 
 /**
- * Finds our certificate by its key among `certificates` (each DER, in any order) and checks it.
+ * Finds our certificate by its key among `certificates` (each DER, in any order) and checks it. Of
+ * two with our key, as a renewal may answer, the one that ends last counts.
  * @throws Fault `enrol.mismatch` that names every fault at once; `x509.invalid` for bytes that are
  *   not a certificate.
  */
 export function checkIssued(certificates: readonly Uint8Array[], expected: ExpectedCertificate): DeviceCertificate {
   const all = certificates.map((bytes) => parse(bytes));
-  const leaf = all.find((one) => one.publicKey.export({ format: "der", type: "spki" }).equals(expected.publicKey));
+  const [leaf] = all
+    .filter((one) => publicKeyOf(one)?.equals(expected.publicKey))
+    .toSorted((one, other) => other.validToDate.getTime() - one.validToDate.getTime());
   if (leaf === undefined) throw new Fault("enrol.mismatch", `check issued certificate: none of ${all.length} has our public key`);
 
-  const chain = chainTo(new X509Certificate(expected.authority), leaf, all);
+  const pins = readPins(expected.authority);
+  const way = wayToPin(pins, leaf, all);
   const faults = [
     ...faultsOf(leaf, expected),
-    ...(chain === undefined ? ["its chain does not end at the pinned authority"] : []),
+    ...(way === undefined ? [`its chain does not end at a pinned authority (its issuer is ${quoted(issuerOf(leaf))})`] : []),
   ];
-  if (chain === undefined || faults.length > 0)
-    throw new Fault("enrol.mismatch", `check issued certificate: ${faults.join("; ")}`);
+  if (way === undefined || faults.length > 0) throw new Fault("enrol.mismatch", `check issued certificate: ${faults.join("; ")}`);
   return {
-    pem: [leaf, ...chain].map((one) => one.toString()).join(""),
+    pem: chainToShow(way, pins, all)
+      .map((one) => one.toString())
+      .join(""),
     serial: leaf.serialNumber,
-    issuer: /^CN=(.*)$/m.exec(leaf.issuer)?.[1] ?? leaf.issuer,
+    issuer: issuerOf(leaf),
     notBeforeMs: leaf.validFromDate.getTime(),
     notAfterMs: leaf.validToDate.getTime(),
   };
@@ -55,11 +62,11 @@ export function checkIssued(certificates: readonly Uint8Array[], expected: Expec
 
 /** The same check for a certificate on disk. @throws Fault `enrol.mismatch`, `x509.invalid`. */
 export function checkStored(pem: string, expected: ExpectedCertificate): DeviceCertificate {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  return checkIssued(
-    blocks.map((block) => Buffer.from(block.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64")),
-    expected,
-  );
+  return checkIssued(certificateBlocks(pem), expected);
+}
+
+function issuerOf({ issuer }: X509Certificate): string {
+  return /^CN=(.*)$/m.exec(issuer)?.[1] ?? issuer;
 }
 
 function parse(bytes: Uint8Array): X509Certificate {
@@ -84,27 +91,4 @@ function faultsOf(leaf: X509Certificate, expected: ExpectedCertificate): readonl
     faults.push(`it is not valid before ${leaf.validFromDate.toISOString()}`);
   if (nowMs !== undefined && to <= nowMs) faults.push(`it expired at ${leaf.validToDate.toISOString()}`);
   return faults;
-}
-
-/**
- * @returns the intermediates from `leaf` up to `pin`, without the pin; undefined when there is no
- *   path. Each step is proven by a signature, not by a name.
- */
-function chainTo(
-  pin: X509Certificate,
-  leaf: X509Certificate,
-  all: readonly X509Certificate[],
-): readonly X509Certificate[] | undefined {
-  const chain: X509Certificate[] = [];
-  for (let at = leaf; !isIssuedBy(at, pin);) {
-    const issuer = all.find((one) => one.ca && one !== at && !chain.includes(one) && isIssuedBy(at, one));
-    if (issuer === undefined || chain.length === INTERMEDIATES_MAX) return undefined;
-    chain.push(issuer);
-    at = issuer;
-  }
-  return chain;
-}
-
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }

@@ -2,8 +2,6 @@
 
 /** A certificate with its intermediates as PEM. */
 export const CERTIFICATE_FILE_BYTES_MAX = 65_536;
-/** Intermediate authorities between the certificate and the pinned one. */
-export const INTERMEDIATES_MAX = 3;
 /** How far an authority's clock may be ahead of ours. */
 export const CLOCK_SKEW_MS = 300_000;
 

@@ -2,6 +2,9 @@
 import { X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
+import { certificateBlocks, isSameAuthority, readPins } from "../../hal/format/pins.ts";
+import { wayToPin } from "../chain.ts";
 import { der } from "../x509/format/index.ts";
 import type { EnrolAnswer, Enroller } from "./enroller.ts";
 import { readCertificates } from "./est-body.ts";
@@ -32,6 +35,11 @@ class EstEnroller implements Enroller {
   readonly name = "est";
   readonly #options: EstEnrollerOptions;
   readonly #contexts: (client: ClientCredential | undefined) => SecureContext;
+  /**
+   * What /cacerts listed last, each DER. It completes chains and is never trusted: trust comes with
+   * the image alone. [ID-84]
+   */
+  #listed: readonly Uint8Array[] = [];
   /** What /csrattrs demanded and we do not send, for the message of a refusal. */
   #unmet: string | undefined;
 
@@ -41,16 +49,36 @@ class EstEnroller implements Enroller {
   }
 
   async prepare(): Promise<void> {
-    checkAuthority(await this.#send("cacerts"), this.#options.hub);
+    await this.#list();
     this.#unmet = await this.#send("csrattrs").then(unmetAttribute, ignored);
   }
 
   async enrol(request: Uint8Array): Promise<EnrolAnswer> {
-    return this.#read(await this.#post("simpleenroll", request));
+    return this.#completed(this.#read(await this.#post("simpleenroll", request)), []);
   }
 
   async renew(request: Uint8Array, current: ClientCredential): Promise<EnrolAnswer> {
-    return this.#read(await this.#post("simplereenroll", request, current));
+    const answer = this.#read(await this.#post("simplereenroll", request, current));
+    return this.#completed(answer, certificateBlocks(current.certificate));
+  }
+
+  /**
+   * RFC 7030 section 4.2.3 lets a server answer with the issued certificate alone: what leads from
+   * it to the pin is in /cacerts. That is asked for again when the authority may have another
+   * issuing CA by now. An issued certificate is never lost because this request fails.
+   */
+  async #completed(answer: EnrolAnswer, earlier: readonly Uint8Array[]): Promise<EnrolAnswer> {
+    if (answer.kind !== "issued") return answer;
+    const { certificates } = answer;
+    const [issued, known] = [parsed(certificates), () => parsed([...certificates, ...this.#listed, ...earlier])];
+    const pins = readPins(this.#options.hub.authority);
+    if (!issued.some((one) => !one.ca && wayToPin(pins, one, known()) !== undefined)) await this.#list().catch(ignored);
+    const authorities = parsed([...this.#listed, ...earlier]).filter((one) => one.ca);
+    return { kind: "issued", certificates: [...certificates, ...authorities.map(({ raw }) => raw)] };
+  }
+
+  async #list(): Promise<void> {
+    this.#listed = checkAuthority(await this.#send("cacerts"), this.#options.hub);
   }
 
   #read(answer: HttpsResponse): EnrolAnswer {
@@ -87,7 +115,7 @@ class EstEnroller implements Enroller {
 }
 
 function requestOf(hub: HubServer, path: string, body: string | undefined): HttpsRequest {
-  const where = { path, host: `${hub.host}:${hub.port}`, bytesMax: RESPONSE_BYTES_MAX };
+  const where = { path, host: hostAndPort(hub), bytesMax: RESPONSE_BYTES_MAX };
   if (body === undefined) return { ...where, method: "GET" };
   // Some servers demand the second header, although RFC 8951 section 3.1 removed its meaning. No
   // server accepts PEM armour.
@@ -96,17 +124,32 @@ function requestOf(hub: HubServer, path: string, body: string | undefined): Http
 }
 
 /**
- * [ID-7] The authorities that the server lists must include the one that came with the image.
- * Otherwise this is another authority behind one of our names.
+ * [ID-7] [ID-84] Among the authorities that the server lists there must be a pinned one, or one
+ * that a pinned one leads to: a new root that the old one has signed (RFC 7030 section 4.1.3), or
+ * an issuing CA without its root. Otherwise this is another authority behind one of our names.
+ * @returns the list, each DER.
  */
-export function checkAuthority(answer: HttpsResponse, hub: HubServer): void {
+export function checkAuthority(answer: HttpsResponse, hub: HubServer): readonly Uint8Array[] {
   if (answer.status !== 200) throw refusal(answer, "EST /cacerts");
-  const pin = new X509Certificate(hub.authority).raw;
-  if (!readCertificates(answer.body).some((certificate) => pin.equals(certificate)))
+  const [pins, listed] = [readPins(hub.authority), readCertificates(answer.body)];
+  const known = parsed(listed);
+  if (!known.some((one) => pins.some((pin) => isSameAuthority(one, pin)) || (one.ca && wayToPin(pins, one, known) !== undefined)))
     throw new Fault(
       "enrol.mismatch",
-      `EST /cacerts: the pinned authority is not among those of "${hub.host}"; check the hub's address and anchors`,
+      `EST /cacerts: no pinned authority is among those of "${hub.host}", nor has one issued any of them; check the hub's address and anchors`,
     );
+  return listed;
+}
+
+/** What is no certificate is left out: it leads nowhere. */
+function parsed(certificates: readonly Uint8Array[]): readonly X509Certificate[] {
+  return certificates.flatMap((bytes) => {
+    try {
+      return [new X509Certificate(bytes)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /**

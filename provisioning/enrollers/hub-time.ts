@@ -1,13 +1,17 @@
 // The request for the hub's time. Only this file may waive the dates of a certificate: a device
 // whose clock is at 1970 must be able to learn the time. [ID-10] [ID-11]
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { parseJson } from "../../hal/format/json.ts";
+import { readPins } from "../../hal/format/pins.ts";
 import { check } from "../../hal/format/schema.ts";
+import { wayToPin } from "../chain.ts";
 import { isFor, maySign, SERVER_AUTH } from "../key-usage.ts";
+import { CERTS_ONLY_COUNT_MAX } from "../x509/format/index.ts";
 import { refusal } from "./est-status.ts";
 import { exchange, type TimeoutOptions, withTimeout } from "./exchange.ts";
 import { addressOf, type HubServer, openStrictTls, openTls, secureContextFor } from "../tls/index.ts";
@@ -45,7 +49,7 @@ export async function askHubTime<const S extends v.GenericSchema>(
         ? await openStrictTls(hub, secureContextFor(hub, undefined), signal)
         : await openDatesWaived(hub, signal);
     const headers = { "content-type": "application/json" };
-    return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
+    return exchange(socket, { method: "POST", path, host: hostAndPort(hub), headers, body, bytesMax });
   });
   if (answer.status !== 200) throw refusal(answer, what);
   return check(request.answer, readJson(answer.body, bytesMax, what), what, "enrol.bad-response");
@@ -80,13 +84,19 @@ async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLS
  */
 function checkAllButDates(leaf: X509Certificate | undefined, hub: HubServer): void {
   const at = `the hub at ${addressOf(hub)}`;
-  const pin = new X509Certificate(hub.authority);
   if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it sent no certificate`);
-  // checkIssued compares names and key ids only. The signature is what an attacker cannot make.
-  if (!leaf.checkIssued(pin) || !leaf.verify(pin.publicKey))
-    throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not signed by the pinned authority itself`);
+  if (wayToPin(readPins(hub.authority), leaf, sentWith(leaf)) === undefined)
+    throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not signed by the pinned authority, nor by one below it`);
   const named = isIP(hub.host) === 0 ? leaf.checkHost(hub.host, { subject: "never" }) : leaf.checkIP(hub.host);
   if (named === undefined) throw new Fault("tls.hub-name", `open TLS to ${at}: its certificate is not for "${hub.host}"`);
   if (leaf.ca || !isFor(leaf, SERVER_AUTH) || !maySign(leaf))
     throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not for a TLS server`);
+}
+
+/** What came with the peer's certificate, in the order of the handshake. */
+function sentWith(leaf: X509Certificate): readonly X509Certificate[] {
+  const sent: X509Certificate[] = [];
+  for (let at = leaf.issuerCertificate; at !== undefined && sent.length < CERTS_ONLY_COUNT_MAX; at = at.issuerCertificate)
+    sent.push(at);
+  return sent;
 }

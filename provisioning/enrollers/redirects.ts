@@ -1,5 +1,6 @@
 // Redirects within the authority's own origin. [ID-32]
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { quoted } from "../../hal/format/text.ts";
 import type { HubServer } from "../tls/index.ts";
 import type { HttpsResponse } from "./exchange.ts";
@@ -15,11 +16,11 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
  * @throws Fault `enrol.bad-response` for another origin, and for more than {@link REDIRECTS_MAX}.
  */
 export async function followRedirects(
-  { host, port }: HubServer,
+  hub: HubServer,
   path: string,
   send: (path: string) => Promise<HttpsResponse>,
 ): Promise<HttpsResponse> {
-  const origin = new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`);
+  const origin = new URL(`https://${hostAndPort(hub)}`);
   let next = path;
   for (let followed = 0; ; followed += 1) {
     const answer = await send(next);

@@ -23,7 +23,7 @@ export interface EnrolmentPorts {
    * valid. [ID-23]
    */
   readonly again?: boolean | undefined;
-  /** PEM of the pinned authority. */
+  /** PEM of the pinned authorities. [ID-80] */
   readonly authority: string;
   readonly clock: Clock;
   /** True when the wall clock may decide that a certificate is out of date. */

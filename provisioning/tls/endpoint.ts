@@ -1,12 +1,11 @@
 // The hub's address, and what the hub must prove.
 
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-}
+import { type HostAndPort, hostAndPort } from "../../hal/format/host.ts";
+
+export type Endpoint = HostAndPort;
 
 export interface HubServer extends Endpoint {
-  /** PEM of the pinned authority. The system's trust store does not count. [ID-7] */
+  /** PEM of the pinned authorities. The system's trust store does not count. [ID-7] [ID-80] */
   readonly authority: string;
   /** The default is TLSv1.3. */
   readonly minTls?: "TLSv1.2" | "TLSv1.3" | undefined;
@@ -29,7 +28,6 @@ export interface ClientCredential {
 export const TLS_GROUPS = "X25519MLKEM768:X25519:P-256:P-384";
 
 export function addressOf(hub: HubServer): string {
-  const { host, port } = hub.connectTo ?? hub;
-  const via = hub.proxy === undefined ? "" : ` through proxy ${hub.proxy.host}:${hub.proxy.port}`;
-  return `${host}:${port}${via}`;
+  const via = hub.proxy === undefined ? "" : ` through proxy ${hostAndPort(hub.proxy)}`;
+  return `${hostAndPort(hub.connectTo ?? hub)}${via}`;
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { isIP } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { defined } from "../../hal/format/defined.ts";
+import { tlsTrust } from "../../hal/format/pins.ts";
 import { keyFault } from "../../hal/key-fault.ts";
 import { dial } from "./dial.ts";
 import { addressOf, type ClientCredential, type HubServer, TLS_GROUPS } from "./endpoint.ts";
@@ -13,12 +14,14 @@ import { tlsFault } from "./faults.ts";
  * A context that can be kept for many connections. With the key in a TPM it must be kept: each
  * context holds the key in one of the TPM's three slots until it is collected, so the third context
  * fails (0x902).
- * @throws Fault `key.tpm-unavailable`, `key.mismatch` as {@link keyFault}.
+ * @throws Fault `key.tpm-unavailable`, `key.mismatch` as {@link keyFault}; `x509.invalid` as
+ *   {@link tlsTrust}.
  */
 export function secureContextFor(hub: HubServer, client: ClientCredential | undefined): SecureContext {
+  const trust = tlsTrust(hub.authority);
   try {
     return createSecureContext({
-      ca: hub.authority,
+      ...trust,
       minVersion: hub.minTls ?? "TLSv1.3",
       ecdhCurve: TLS_GROUPS,
       ...defined({ cert: client?.certificate, key: client?.key }),

@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import { Fault, type FaultCode } from "../../hal/fault.ts";
 import { ByteCollector } from "../../hal/format/collect.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { quoted } from "../../hal/format/text.ts";
 import type { Endpoint } from "./endpoint.ts";
 
@@ -30,9 +31,9 @@ const FIELD_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/u;
  */
 export async function connectThroughProxy(socket: Socket, request: ProxyRequest): Promise<void> {
   const { proxy, target, faultCode } = request;
-  const authority = authorityOf(target);
+  const authority = hostAndPort(target);
   const refused = (what: string, cause?: Error): Fault =>
-    new Fault(faultCode, `ask the proxy ${authorityOf(proxy)} for "${authority}": it ${what}, expected HTTP status 200`, {
+    new Fault(faultCode, `ask the proxy ${hostAndPort(proxy)} for "${authority}": it ${what}, expected HTTP status 200`, {
       cause,
     });
   socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`, "latin1");
@@ -44,11 +45,6 @@ export async function connectThroughProxy(socket: Socket, request: ProxyRequest)
     throw refused("answered something that is not HTTP");
   if (status !== "200") throw refused(`answered ${quoted(statusLine)}`);
   if (end + 4 !== head.length) throw refused("sent bytes after its answer, before TLS began");
-}
-
-/** An IPv6 address is put in brackets (RFC 3986 section 3.2.2). */
-function authorityOf({ host, port }: Endpoint): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function readHead(socket: Socket, refused: (what: string, cause?: Error) => Fault): Promise<string> {

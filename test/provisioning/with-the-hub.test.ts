@@ -98,10 +98,51 @@ test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approva
   t.not(again?.certificate.serial, enrolled.certificate.serial);
 });
 
+test("[ID-80] the hub gives way to one with another authority: both are pinned, and renewal there ends in a new certificate", async (t) => {
+  const [old, next] = [await labHub(t), await labHub(t)];
+  const key = memoryKey();
+  const request = { auditKey: encodeVerifier(labAuditKey(IDENTITY.id).verifier), enterpriseNumber: undefined };
+  for (const pins of [
+    [next, old],
+    [old, next],
+  ]) {
+    const authority = pins.map(({ hub }) => hub.anchors.authority).join("");
+    const enrollerAt = ({ hub }: typeof old) => createEstEnroller({ hub: { ...estServer(hub), authority } });
+    const [files, clock] = [fakeFiles(), linuxClock()];
+    const [store, receipts] = [createCertificateStore(files), createCertificateReceipts(files)];
+    const base = { identity: IDENTITY, request, settleKey: async () => key, files, store, receipts, authority, clock };
+    const enrolledAt = async (at: typeof old, again: boolean) => {
+      const report = (one: EnrolmentProgress): void => {
+        if (one.kind === "waiting" && one.fault.code === "enrol.pending") void at.hub.approve(IDENTITY.id, key.fingerprint);
+      };
+      const ports = { ...base, enroller: enrollerAt(at), clockTrusted: () => true, random: () => 0, report, again };
+      const enrolled = await startEnrolment(ports, new AbortController().signal).done;
+      if (enrolled === undefined) throw new Fault("assert.broken", "not enrolled");
+      return enrolled.certificate;
+    };
+    const first = await enrolledAt(old, false);
+    const renewal = createRenewal(first, {
+      store,
+      receipts,
+      clock: { ...clock, nowMs: () => first.notAfterMs - 60_000 },
+      random: () => 0,
+      expected: { deviceId: IDENTITY.id, publicKey: key.publicKey, authority },
+      clockTrusted: () => true,
+      renew: async (current) => enrollerAt(next).renew(await signRequest(IDENTITY, key, request), current),
+      tlsKey: () => key.tlsKey(),
+    });
+    await renewal.begin();
+    t.same(await renewal.tick(), { need: "enrol-again" }, renewal.lastFault()?.message ?? "no fault");
+    const second = await enrolledAt(next, true);
+    t.ok(new X509Certificate(second.pem).verify(new X509Certificate(next.hub.anchors.authority).publicKey));
+    t.equal((await store.load()).current, second.pem);
+  }
+});
+
 test("[ID-10] [ID-11] the hub signs the time for our nonce, both strictly and with dates waived", async (t) => {
   const { hub } = await labHub(t);
   const { anchors } = hub;
-  const key = ed25519KeyObject(decodeVerifier(anchors.timeKey).publicKey);
+  const key = ed25519KeyObject(decodeVerifier(anchors.timeKey ?? "").publicKey);
   const nonce = "5a".repeat(32);
   const body = JSON.stringify({ deviceId: IDENTITY.id, nonce });
   for (const dates of ["strict", "waived"] as const) {

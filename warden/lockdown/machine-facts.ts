@@ -1,7 +1,7 @@
 // The machine as the planner sees it, read once for each plan: from /sys, /proc, the hub's anchors
 // and the resolver's configuration.
 import type { UsbState } from "../../hal/ports.ts";
-import type { HubAnchors } from "../../ota/format/anchors.ts";
+import { type HubAddresses, hubAddresses } from "../../ota/format/anchors.ts";
 import { parsePrefix } from "./format/index.ts";
 
 export interface MachineFacts {
@@ -33,10 +33,8 @@ export interface HubEndpoint {
 }
 
 /** @param further endpoints that the agent's configuration adds: a proxy, port 443. */
-export function hubEndpoints(
-  anchors: Pick<HubAnchors, "host" | "estPort" | "mqttPort">,
-  further: readonly HubEndpoint[] = [],
-): readonly HubEndpoint[] {
-  const address = parsePrefix(anchors.host) === undefined ? undefined : anchors.host;
-  return [...new Set([anchors.estPort, anchors.mqttPort])].map((port): HubEndpoint => ({ address, port })).concat(further);
+export function hubEndpoints(anchors: HubAddresses, further: readonly HubEndpoint[] = []): readonly HubEndpoint[] {
+  return hubAddresses(anchors)
+    .map(({ host, port }): HubEndpoint => ({ address: parsePrefix(host) === undefined ? undefined : host, port }))
+    .concat(further);
 }

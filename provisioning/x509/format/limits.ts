@@ -14,6 +14,9 @@ export const NAME_CHARACTERS_MAX = 64;
  */
 export const AUDIT_KEY_CHARACTERS_MAX = 256;
 
+/** pkcs-9-ub-unstructuredName (RFC 2985, appendix A). Ours has at most 180. */
+export const STATEMENT_CHARACTERS_MAX = 255;
+
 /** A chain of a few certificates. A device has no use for more. */
 export const CERTS_ONLY_BYTES_MAX = 65_536;
 export const CERTS_ONLY_COUNT_MAX = 16;

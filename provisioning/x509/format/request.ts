@@ -13,6 +13,7 @@ import {
 import { OID } from "./oids.ts";
 import { isOid, octets, parts, text } from "./read.ts";
 import { p256PublicKey } from "./spki.ts";
+import { readStatement, statementOf } from "./statement.ts";
 
 export interface CertificateRequest {
   readonly commonName: string;
@@ -119,10 +120,7 @@ function attributes(request: CertificateRequest): readonly der.Value[] {
     const extension = der.sequence(OID.subjectAltName, der.octetString(der.encode(der.sequence(...names))));
     list.push(der.sequence(OID.extensionRequest, der.setOf(der.sequence(extension))));
   }
-  const { auditKey, protection } = request;
-  if (auditKey !== undefined) list.push(der.sequence(OID.auditKey, der.setOf(der.utf8String(auditKey))));
-  if (protection !== undefined) list.push(der.sequence(OID.keyProtection, der.setOf(der.utf8String(protection))));
-  return list;
+  return [...list, ...statementOf(request.auditKey, request.protection)];
 }
 
 function readSubject(name: der.Value | undefined): Pick<CertificateRequest, "commonName" | "serialNumber"> {
@@ -153,8 +151,9 @@ function readAttributes(tagged: der.Value | undefined): Pick<CertificateRequest,
   for (const attribute of parts(tagged, ATTRIBUTES, "attributes", READING)) {
     const [type, values] = parts(attribute, der.TAG.sequence, "attribute", READING);
     if (isOid(type, OID.extensionRequest)) uris.push(...readExtensions(onlyPart(values, "extensionRequest")));
-    if (isOid(type, OID.auditKey)) auditKeys.push(text(onlyPart(values, "audit key"), "audit key", READING));
-    if (isOid(type, OID.keyProtection)) protections.push(text(onlyPart(values, "protection"), "protection", READING));
+    const stated = readStatement(type, values, READING);
+    auditKeys.push(...stated.auditKeys);
+    protections.push(...stated.protections);
   }
   const [auditKey, ...others] = auditKeys;
   if (others.length > 0) throw refused("it names more than one audit key");

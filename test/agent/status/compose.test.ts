@@ -97,3 +97,16 @@ test("the schema of the status accepts the status of all inputs", async () => {
     { numRuns: 200 },
   );
 });
+
+test("[TUN-62] services that the hub has not are named, and are no trouble; the advice fits", async (t) => {
+  const without = ["time", "witness"] as const;
+  const status = composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN, without: [...without] });
+  t.ok(v.is(deviceStatusSchema, status));
+  t.same(status.without, without);
+  t.same(status.troubles, []);
+  t.notOk("without" in composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN, without: [] }), "nothing is said of a whole hub");
+  const { value } = WARDEN;
+  const unset = { ...value, clock: { ...value.clock, state: "unset" }, audit: { ...value.audit, dropped: 3 } } as const;
+  const troubled = composeDeviceStatus({ ...BLANK_PARTS, warden: { value: unset }, without: [...without] });
+  t.match(troubled.troubles, [/the hub has no time service: set it, or let the machine have one/u, /the hub has no witness/u]);
+});

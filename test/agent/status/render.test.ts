@@ -32,6 +32,16 @@ trouble none
   );
 });
 
+test("[TUN-62] a hub without time service and witness: the screen says what is not protected", async (t) => {
+  const clock = { state: "unverified", nowMs: 1, floorMs: 0 } as const;
+  const text = renderStatus({ ...CONNECTED, clock, without: ["time", "witness"] });
+  t.match(text, "audit   812 records, NOT PROTECTED: no witness, 0 dropped");
+  t.match(text, "clock   plausible, NOT PROTECTED: the hub has no time service");
+  t.match(text, "trouble none");
+  t.match(renderStatus({ ...CONNECTED, clock: { ...clock, state: "unset" }, without: ["time"] }), "clock   NOT SET");
+  t.match(renderStatus({ ...CONNECTED, clock }), "clock   plausible, not checked against the hub", "unknown is not absent");
+});
+
 test("[ID-26] the fingerprint of the audit key stands below the log's row, for the operator who approves", async (t) => {
   const text = renderStatus({ ...CONNECTED, auditKey: `sha256:${"7a".repeat(32)}` });
   t.match(text, `audit   812 records, 800 witnessed by the hub, 0 dropped\n        sha256:${"7a".repeat(32)}\n`);

@@ -19,6 +19,7 @@ async function connectOnce(): Promise<string> {
     mqtt: "5",
     clientId: id,
     keepaliveS: 60,
+    sessionExpiryS: 0,
     timeouts: TIMEOUTS_DEFAULT,
     will: { topic: `sallyport/1/${id}/up/status`, payload: Buffer.from("{}") },
     onMessage: () => undefined,

@@ -17,8 +17,8 @@ test("init writes keys of mode 0600 into a directory of mode 0700, and anchors t
   t.same(readAnchors(state), anchors);
   t.equal(anchors.host, "hub.example");
   t.equal(anchors.estPort, 9443);
-  t.equal(decodeVerifier(anchors.timeKey).kind, "ed25519");
-  t.equal(decodeVerifier(anchors.witnessKey).kind, "cosignature/v1");
+  t.equal(decodeVerifier(anchors.timeKey ?? "").kind, "ed25519");
+  t.equal(decodeVerifier(anchors.witnessKey ?? "").kind, "cosignature/v1");
 });
 
 test("a second init is refused: devices are pinned to the first authority", async (t) => {

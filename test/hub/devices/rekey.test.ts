@@ -249,10 +249,9 @@ test(
     const cert = await enrolled(hub, old);
     const directory = t.testdir();
     const file = (name: string): string => join(directory, name);
-    const oid = "2.25.14201096849448037134835018188834110006";
     writeFileSync(
       file("config"),
-      `[req]\ndistinguished_name=dn\nprompt=no\nattributes=more\n[dn]\nCN=gw-9\nserialNumber=SN-9\n[more]\n${oid}=sealed\n`,
+      `[req]\ndistinguished_name=dn\nprompt=no\nattributes=more\n[dn]\nCN=gw-9\nserialNumber=SN-9\n[more]\nunstructuredName=sallyport/1 protection=sealed\n`,
     );
     openssl(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", file("key")]);
     const csr = openssl(["req", "-new", "-config", file("config"), "-key", file("key"), "-outform", "DER"]);

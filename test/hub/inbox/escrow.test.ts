@@ -90,7 +90,7 @@ test("[TUN-60] [ID-55] the hub cosigns what it stores, also what it has already,
     answered().length === 2 ? answered() : undefined,
   );
   t.same(rest, []);
-  const witness = decodeVerifier(hub.anchors.witnessKey);
+  const witness = decodeVerifier(hub.anchors.witnessKey ?? "");
   for (const cosigned of [first, second]) {
     const answer = decodeNote(cosigned ?? "");
     t.equal(answer.text, text);

@@ -36,7 +36,7 @@ export async function serveHttps(
   server: Credential,
   clients: Credential,
   answer: (asked: ReceivedRequest, response: ServerResponse) => void,
-  options: ServerOptions = {},
+  { listenPort = 0, ...options }: ServerOptions & { readonly listenPort?: number } = {},
 ): Promise<EstServer> {
   const asked: ReceivedRequest[] = [];
   const https = createServer({
@@ -65,7 +65,7 @@ export async function serveHttps(
       answer(one, response);
     });
   });
-  https.listen(0, "127.0.0.1");
+  https.listen(listenPort, "127.0.0.1");
   await once(https, "listening");
   const { port } = addressOf(https.address());
   return {

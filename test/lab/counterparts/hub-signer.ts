@@ -3,6 +3,7 @@ import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import * as v from "valibot";
 import { type HubTimeResponse, hubTimeResponseSchema, hubTimeSignedText } from "../../../ota/format/time.ts";
 import { ed25519Raw, encodeVerifier, type NoteKeyKind, type Verifier, verifierOf } from "../../../warden/audit/format/index.ts";
+import { NEVER_ASKED } from "./pki.ts";
 
 export interface Signer {
   readonly verifier: Verifier;
@@ -33,7 +34,7 @@ export function anchorsFile(time: Signer, witness: Signer): string {
     host: "hub.example",
     estPort: 8443,
     mqttPort: 8883,
-    authority: "-----BEGIN CERTIFICATE-----\nnot opened by the warden\n-----END CERTIFICATE-----\n",
+    authority: NEVER_ASKED,
     timeKey: encodeVerifier(time.verifier),
     witnessKey: encodeVerifier(witness.verifier),
   });

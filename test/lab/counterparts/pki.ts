@@ -5,6 +5,20 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../../../hal/fault.ts";
 
+/** An authority where none is asked: it has issued nothing, and its key is gone. */
+export const NEVER_ASKED = `-----BEGIN CERTIFICATE-----
+MIIBlDCCATmgAwIBAgIUbZqacwGjERk5wf+PkFbEo4WrP+8wCgYIKoZIzj0EAwIw
+FjEUMBIGA1UEAwwLTmV2ZXIgQXNrZWQwIBcNMjYxMjAxMDgzMTUxWhgPMjEyNjEx
+MDcwODMxNTFaMBYxFDASBgNVBAMMC05ldmVyIEFza2VkMFkwEwYHKoZIzj0CAQYI
+KoZIzj0DAQcDQgAEJ+YUPrW9RQ062jKPkGLgYQkjRWULq6YTPUO0BChh8oGd5Uoh
+OOKagAciTIjkowJ2Fuz0cSFmFgt6QPC7drpVMqNjMGEwHQYDVR0OBBYEFM9bnXSA
++flRvsc4uypNCMks2dU9MB8GA1UdIwQYMBaAFM9bnXSA+flRvsc4uypNCMks2dU9
+MA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgIEMAoGCCqGSM49BAMCA0kA
+MEYCIQD3Fj5At1+7Q/yBJbaAKacHPCZ/tXBhBtq+dh7yIHaeKAIhAMIVwWgnj8qa
+61R/aEOAdHzLgznTfmfjdYwmU6NP3BUo
+-----END CERTIFICATE-----
+`;
+
 /** Paths, and the PEM texts in the files. */
 export interface Credential {
   readonly certFile: string;
@@ -86,6 +100,28 @@ export function issue(directory: string, name: string, issuer: Credential, optio
   openssl(["req", "-new", "-key", keyFile, "-out", requestFile, "-subj", `/CN=${options.commonName}`]);
   certify(directory, name, issuer, requestFile, options);
   return credential(certFile, keyFile);
+}
+
+/** An authority below `issuer`. */
+export function issueAuthority(directory: string, name: string, issuer: Credential): Credential {
+  return issue(directory, name, issuer, { commonName: name, authority: true, usages: [], names: [] });
+}
+
+/**
+ * The same authority, by name and key, in another certificate: of `issuer`, or of itself when it is
+ * only issued again.
+ */
+export function issueAgain(
+  directory: string,
+  name: string,
+  authority: Credential,
+  issuer: Credential,
+  dates: Pick<LeafOptions, "notBefore" | "notAfter"> = {},
+): Credential {
+  const requestFile = join(directory, `${name}.csr`);
+  openssl(["x509", "-x509toreq", "-in", authority.certFile, "-signkey", authority.keyFile, "-out", requestFile]);
+  certify(directory, name, issuer, requestFile, { commonName: name, authority: true, usages: [], names: [], ...dates });
+  return credential(files(directory, name).certFile, authority.keyFile);
 }
 
 /**

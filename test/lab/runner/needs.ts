@@ -2,7 +2,7 @@
 // SALLYPORT_PARTS=all (set by .ci/run) turns a missing part into a failure: CI must not pass by
 // skipping.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Fault } from "../../../hal/fault.ts";
 import { FIRMWARE_CODE } from "../gateway/firmware.ts";
@@ -23,6 +23,8 @@ export type Part =
   | "mosquitto"
   | "openssl"
   | "certtool"
+  | "nginx"
+  | "ipv6"
   | "curl"
   | "socat"
   | "flock"
@@ -48,6 +50,8 @@ const WHY: Record<Part, string> = {
   mosquitto: "needs Mosquitto 2: apt-get install mosquitto",
   openssl: "needs openssl: apt-get install openssl",
   certtool: "needs GnuTLS's certtool: apt-get install gnutls-bin",
+  nginx: "needs nginx: apt-get install nginx-light",
+  ipv6: "needs an IPv6 loopback: the kernel's setting net.ipv6.conf.lo.disable_ipv6 = 0",
   curl: "needs curl: apt-get install curl",
   socat: "needs socat: apt-get install socat",
   flock: "needs flock: apt-get install util-linux",
@@ -92,6 +96,11 @@ function has(part: Part): boolean {
       return onPath("tpm2_quote");
     case "nft-debian13":
       return existsSync(`${PROJECT}.parts/debian13/nft/usable`);
+    case "ipv6":
+      return (
+        existsSync("/proc/net/if_inet6") &&
+        readFileSync("/proc/net/if_inet6", "utf8").includes("00000000000000000000000000000001")
+      );
     case "netns":
       return process.getuid?.() === 0 && onPath("ip") && canMakeNamespaces();
     case "mounts":

@@ -49,7 +49,8 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
   });
   let last = Buffer.alloc(0);
   const server = await serveHttps(pki.server, pki.authority, (asked, response) => {
-    if (hub.answer !== 200) return void response.writeHead(hub.answer, { "retry-after": "60" }).end();
+    if (hub.answer !== 200 || asked.path.endsWith("/cacerts"))
+      return void response.writeHead(hub.answer === 200 ? 404 : hub.answer, { "retry-after": "60" }).end();
     const issue = () => issueFor(directory, "issued", hub.issuer, Buffer.from(asked.body, "base64"), device());
     last = hub.repeats ? last : new X509Certificate(issue()).raw;
     response.end(Buffer.from(encodeCertsOnly([last])).toString("base64"));
@@ -146,7 +147,7 @@ test(
       t.same([...files.contents.entries()], before);
       await clock.set(clock.nowMs() + DAY_MS);
     }
-    t.equal(server.asked.length, cases.length);
+    t.equal(server.asked.filter(({ path }) => path.endsWith("/simplereenroll")).length, cases.length);
   },
 );
 

@@ -3,6 +3,7 @@ import { connectFault } from "../../../agent/tunnel/classify.ts";
 import { Fault } from "../../../hal/fault.ts";
 import { tlsFault } from "../../../provisioning/tls/faults.ts";
 import { openStrictTls, secureContextFor } from "../../../provisioning/tls/index.ts";
+import { NEVER_ASKED } from "../../lab/counterparts/pki.ts";
 import { startTcpPeer } from "../../lab/counterparts/tls-peer.ts";
 
 const failure = (code: string | undefined, message: string): Error =>
@@ -40,7 +41,7 @@ test("[TUN-2] a failure that is not about the hub's certificate keeps the caller
 test("[TUN-2] what does not speak TLS is named as that, without OpenSSL's sources, and with what to compare", async (t) => {
   for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "nonsense nonsense nonsense"]) {
     const port = await startTcpPeer(t, (socket) => void socket.once("data", () => socket.end(answer)));
-    const hub = { host: "127.0.0.1", port, authority: "" };
+    const hub = { host: "127.0.0.1", port, authority: NEVER_ASKED };
     const error: unknown = await openStrictTls(hub, secureContextFor(hub, undefined), AbortSignal.timeout(60_000)).then(
       () => undefined,
       (refused: unknown) => refused,

@@ -4,10 +4,10 @@ import { OID } from "../../../provisioning/x509/format/oids.ts";
 
 const hex = (value: der.Value): string => Buffer.from(der.encode(value)).toString("hex");
 
-test("[AUD-7] [ID-60] an OID of our own is 2.25 followed by a UUID as one arc, as X.667 demands", (t) => {
+test("[ID-85] an OID of earlier agents is 2.25 followed by a UUID as one arc, as X.667 demands", (t) => {
   for (const [oid, uuid] of [
-    [OID.auditKey, "2e0ea425eeca4181bb0ef5b9b3bd78dd"],
-    [OID.keyProtection, "0aaf0821da434c7d8b88a3aa51ea7a36"],
+    [OID.auditKeyBefore, "2e0ea425eeca4181bb0ef5b9b3bd78dd"],
+    [OID.keyProtectionBefore, "0aaf0821da434c7d8b88a3aa51ea7a36"],
   ] as const) {
     const octets: number[] = [];
     for (let left = BigInt(`0x${uuid}`), more = 0; left > 0n; left >>= 7n, more = 0x80)

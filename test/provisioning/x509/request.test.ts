@@ -1,9 +1,11 @@
+import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { test } from "tap";
 import {
   buildRequest,
   type CertificateRequest,
   der,
+  isOfBefore,
   keyFingerprint,
   parseRequest,
 } from "../../../provisioning/x509/format/index.ts";
@@ -35,8 +37,7 @@ test(
     t.match(output, /verify OK/);
     t.match(output, /Subject: CN ?= ?gw_1, serialNumber ?= ?SN-0042/);
     t.match(output, "URI:urn:dev:mac:0024befffe804ff1, URI:urn:dev:ops:32473-Gateway-5002");
-    t.match(output, `2.25.61220509282644574342077204429801355485:${AUDIT_KEY}`);
-    t.match(output, "2.25.14201096849448037134835018188834110006:tpm");
+    t.match(output, `sallyport/1 protection=tpm audit-key=${AUDIT_KEY}`);
     t.match(output, "ecdsa-with-SHA256");
   },
 );
@@ -72,7 +73,7 @@ test("[ID-5] a request made by openssl is read, because other EST clients use it
 });
 
 test(
-  "[ID-60] openssl writes the protection too; another word, a second one and another type are refused",
+  "[ID-60] [ID-85] openssl writes the protection as earlier agents did; another word, a second one and another type are refused",
   { skip: needs("openssl") },
   async (t) => {
     const made = (...attributes: readonly string[]): Uint8Array => {
@@ -89,7 +90,7 @@ test(
       message: /none of tpm, sealed, file$/u,
     });
     const key = memoryKey();
-    const value = (...values: readonly der.Value[]): der.Value => der.sequence(OID.keyProtection, der.setOf(...values));
+    const value = (...values: readonly der.Value[]): der.Value => der.sequence(OID.keyProtectionBefore, der.setOf(...values));
     const [word, other] = [der.utf8String("tpm"), der.utf8String("file")];
     for (const [attributes, message] of [
       [[value(word, other)], /more than one value/u],
@@ -100,6 +101,62 @@ test(
       t.throws(() => parseRequest(withAttributes(key, attributes)), { code: "csr.invalid", message });
   },
 );
+
+test("[ID-85] GnuTLS reads our request, and none of earlier agents", { skip: needs("openssl", "certtool") }, async (t) => {
+  const key = memoryKey();
+  const asPem = (der: Uint8Array): Buffer => openssl(["req", "-inform", "DER", "-outform", "PEM"], der);
+  const gnutls = (request: Uint8Array) => spawnSync("certtool", ["--crq-info"], { input: asPem(request), encoding: "utf8" });
+  const ours = gnutls(await buildRequest(requestFor(key.publicKey), key.sign));
+  t.equal(ours.status, 0, ours.stderr);
+  t.match(ours.stdout, /Self signature: verified/u);
+  t.match(ours.stdout, `sallyport/1 protection=tpm audit-key=${AUDIT_KEY}`);
+  const before = withAttributes(key, [der.sequence(OID.auditKeyBefore, der.setOf(der.utf8String(AUDIT_KEY)))]);
+  t.notMatch(gnutls(before).stdout, /Self signature: verified/u);
+});
+
+test("[ID-85] the hub reads the statement of every tool, the form of earlier agents, and nobody else's text", async (t) => {
+  const key = memoryKey();
+  const statement = (...words: readonly (der.Value | string)[]): Uint8Array =>
+    withAttributes(key, [
+      der.sequence(
+        OID.unstructuredName,
+        der.setOf(...words.map((word) => (typeof word === "string" ? der.utf8String(word) : word))),
+      ),
+    ]);
+  const said = { protection: "sealed", auditKey: AUDIT_KEY } as const;
+  const words = `sallyport/1 protection=sealed audit-key=${AUDIT_KEY}`;
+  t.match(parseRequest(statement(words)), said);
+  t.match(parseRequest(statement(`sallyport/1 audit-key=${AUDIT_KEY} newer=yes protection=sealed`)), said, "any order, and more");
+  t.match(parseRequest(statement({ tag: der.TAG.ia5String, content: Buffer.from(words) })), said, "as IA5String");
+  t.match(parseRequest(statement("An Optional Company", words)), said, "beside a name");
+  const before = [
+    der.sequence(OID.auditKeyBefore, der.setOf(der.utf8String(AUDIT_KEY))),
+    der.sequence(OID.keyProtectionBefore, der.setOf(der.utf8String("sealed"))),
+  ];
+  t.match(parseRequest(withAttributes(key, before)), said, "of an earlier agent");
+  t.ok(isOfBefore(withAttributes(key, before)));
+  t.notOk(isOfBefore(statement(words)));
+  const nothing = { protection: undefined, auditKey: undefined };
+  const bmp = { tag: 0x1e, content: Buffer.from("sallyport/1 x", "utf16le") };
+  for (const other of ["sallyport/10 protection=tpm", "An Optional Company", "sallyport/1", bmp, der.integer(1)])
+    t.match(parseRequest(statement(other)), nothing);
+  for (const [request, message] of [
+    [statement("sallyport/1 protection=strong"), /none of tpm, sealed, file/u],
+    [statement("sallyport/1 protection=tpm protection=file"), /more than one protection/u],
+    [statement(words, "sallyport/1 protection=tpm"), /more than one protection/u],
+    [statement(`${words} audit-key=${AUDIT_KEY}`), /more than one audit key/u],
+    [statement("sallyport/1  protection=tpm"), /not a list of name=value/u],
+    [statement("sallyport/1 tpm"), /not a list of name=value/u],
+    [statement(`sallyport/1 audit-key=${"x".repeat(300)}`), /audit key is a C2SP verifier key/u],
+    [
+      withAttributes(key, [...before, der.sequence(OID.unstructuredName, der.setOf(der.utf8String(words)))]),
+      /more than one audit key/u,
+    ],
+  ] as const)
+    t.throws(() => parseRequest(request), { code: "csr.invalid", message });
+  const long = { ...requestFor(key.publicKey), auditKey: `${"n".repeat(190)}+0a1b2c3d+AQIDBAUGBwgJCgsMDQ4PEBESExQ=` };
+  await t.rejects(buildRequest(long, key.sign), { code: "csr.invalid", message: /at most 255 fit/u });
+});
 
 function withAttributes(key: ReturnType<typeof memoryKey>, attributes: readonly der.Value[]): Uint8Array {
   const spki = der.decode(key.publicKey, 1000, { code: "assert.broken", what: "key" });

@@ -5,6 +5,7 @@ import { linuxFirewall } from "../../../../hal/linux/firewall/index.ts";
 import type { Firewall } from "../../../../hal/ports.ts";
 import { planLockdown } from "../../../../warden/lockdown/plan/index.ts";
 import type { MachineFacts } from "../../../../warden/lockdown/index.ts";
+import { hubEndpoints } from "../../../../warden/lockdown/machine-facts.ts";
 import { lacksProbeNetwork, openProbeNetwork } from "../../../lab/counterparts/network-probe.ts";
 import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
@@ -119,6 +120,13 @@ for (const [kind, who] of [
       "[LCK-3] the hub is reachable though no policy names it; other destinations that no rule names are refused at once",
       (t) => onlyTheHubIsReachable(t, { probe, firewall }),
     );
+
+    await t.test("[TUN-63] a hub that is named by an IPv6 literal is reachable, and nothing else at its port", async (t) => {
+      const hub = hubEndpoints({ host: outside.ipv6[0], estPort: HUB_PORT, mqttPort: HUB_PORT });
+      await firewall.replace(planLockdown(undefined, { ...FACTS, hub }).firewall);
+      const probes = { v6: device.tcp(outside.ipv6[0], HUB_PORT), v4: device.tcp(outside.ipv4[0], HUB_PORT) };
+      t.same(await outcomes(probes), { v6: "open", v4: "shut" });
+    });
 
     await t.test('[LCK-5] an address removed from the policy loses access; with "flush table" it would not', async (t) => {
       const [wide, narrow] = [tableOf({ ...network, management: ["198.18.7.0/24"] }), tableOf(network)];
