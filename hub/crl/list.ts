@@ -18,6 +18,8 @@ export interface CrlKeeperOptions {
   readonly store: Store;
   readonly issuer: Issuer;
   readonly nowMs?: () => number;
+  /** Default: {@link CRL_ENTRIES_MAX}. */
+  readonly entriesMax?: number;
   /** Why no list can be issued, or why it lacks certificates; undefined when all is well. */
   readonly onTrouble?: (fault: Fault | undefined) => void;
 }
@@ -46,10 +48,10 @@ class Keeper implements CrlKeeper {
   }
 
   async #refreshed(): Promise<StoredCrl> {
-    const { onTrouble = () => undefined, nowMs = Date.now } = this.#options;
+    const { onTrouble = () => undefined, nowMs = Date.now, entriesMax = CRL_ENTRIES_MAX } = this.#options;
     try {
       const crl = await retryOnConflict(() => this.#settle(nowMs()));
-      onTrouble(crl.count < CRL_ENTRIES_MAX ? undefined : tooMany());
+      onTrouble(crl.count < entriesMax ? undefined : tooMany(entriesMax));
       return crl;
     } catch (error) {
       const before = this.#known;
@@ -61,13 +63,13 @@ class Keeper implements CrlKeeper {
   }
 
   async #settle(nowMs: number): Promise<StoredCrl> {
-    const { store, issuer } = this.#options;
+    const { store, issuer, entriesMax = CRL_ENTRIES_MAX } = this.#options;
     const before = await this.#read();
     const revision = await store.crls.revision();
     if (before !== undefined && !isDue(before, revision, issuer.keyId, nowMs)) return before;
     const fault = clockFault(nowMs, "authority", issuer.validity);
     if (fault !== undefined) throw fault;
-    const entries = await store.crls.revoked(nowMs - CRL_RETENTION_MS, CRL_ENTRIES_MAX);
+    const entries = await store.crls.revoked(nowMs - CRL_RETENTION_MS, entriesMax);
     const dates = {
       // [ID-91] Higher than before, and also after a store was put back that knows of no later one.
       number: Math.max((before?.number ?? 0) + 1, Math.floor(nowMs)),
@@ -131,10 +133,10 @@ function isToldElsewhere({ cause }: Fault, before: StoredCrl | undefined, nowMs:
   return before === undefined || nowMs - before.issuedAtMs < CRL_OVERDUE_MS;
 }
 
-function tooMany(): Fault {
+function tooMany(entriesMax: number): Fault {
   return new Fault(
     "hub.crl-failed",
-    `the list of revoked certificates is full with ${CRL_ENTRIES_MAX} entries, and those that end first are not on it; this hub's own broker refuses them all the same`,
+    `the list of revoked certificates is full with ${entriesMax} entries, and those that end first are not on it; this hub's own broker refuses them all the same`,
   );
 }
 

@@ -74,9 +74,6 @@ async function texts(root: string, paths: readonly string[]): Promise<readonly s
   return found;
 }
 
-/** A device-tree string ends with NUL. Erased flash is 0xff, which is not UTF-8. */
-const FILLING = /[\s\0\u00ff]+$/u;
-
 /**
  * [ID-2] @returns the text without what fills it up at its end, trimmed; undefined when it is
  *   empty. Nothing is cut at an odd byte, a NUL or a line end included: what comes behind may be
@@ -101,7 +98,14 @@ async function commissioned(root: string, path: string): Promise<string | undefi
   }
 }
 
-function clean(raw: string | undefined): string | undefined {
-  const value = raw?.replace(FILLING, "").trimStart();
+function clean(raw = ""): string | undefined {
+  let end = raw.length;
+  while (end > 0 && isFilling(raw.charAt(end - 1))) end -= 1;
+  const value = raw.slice(0, end).trimStart();
   return value === "" ? undefined : value;
+}
+
+/** A device-tree string ends with NUL. Erased flash is 0xff, which is not UTF-8. */
+function isFilling(character: string): boolean {
+  return character === "\0" || character === "\u00ff" || character.trim() === "";
 }

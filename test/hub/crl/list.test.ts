@@ -190,6 +190,35 @@ test("[ID-91] an ended certificate leaves the list days after its end, and a for
   t.equal((await current()).count, 0);
 });
 
+test("[ID-91] a full list is still issued, without the certificates that end first, and says so", async (t) => {
+  const { hub, state } = await labHub(t);
+  for (const [id, lifeMs] of [
+    ["gw-1", 40_000_000],
+    ["gw-2", 20_000_000],
+    ["gw-3", 30_000_000],
+  ] as const) {
+    const device = await labDevice(id);
+    await enrolledBefore(hub, state, device, { agoMs: 0, lifeMs });
+    await revoke(hub, device.id, "operator");
+  }
+  const troubles: (Fault | undefined)[] = [];
+  const onTrouble = (fault: Fault | undefined): void => void troubles.push(fault);
+  const { issuer } = loadAuthority(state);
+  await hub.stop();
+  const store = await openStore(join(state, "hub.db"));
+  t.teardown(() => store.close());
+  // a day later another one is due, with room for two
+  const nowMs = (): number => Date.now() + DAY_MS;
+  const crl = await createCrlKeeper({ store, issuer, entriesMax: 2, onTrouble, nowMs }).current();
+  t.match(troubles, [{ code: "hub.crl-failed", message: /full with 2 entries, and those that end first/u }]);
+  const listed = shown(crl.der).toLowerCase();
+  const serials = await store.crls.revoked(0, 9);
+  t.same(
+    serials.map(({ serial }) => listed.includes(serial)),
+    [true, true, false],
+  );
+});
+
 test("[ID-92] a list that cannot be issued is a trouble that says until when the last one holds, and none is given after its end", async (t) => {
   const { state, store } = await restingHub(t);
   const { clock, troubles, current } = keeperAt(state, store);
