@@ -8,6 +8,7 @@ import type { HubAnchors } from "../ota/format/anchors.ts";
 import { type Api, startApi } from "./api/index.ts";
 import { type Authority, checkCertificateLife, loadAuthority } from "./authority/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
+import { HubClock } from "./clock.ts";
 import { descriptorLimit, expectDescriptors, watchDescriptors } from "./descriptors.ts";
 import { admit, approve, createPendingQueue } from "./devices/index.ts";
 import { startHousekeeping } from "./housekeeping.ts";
@@ -115,13 +116,18 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   later.journal = journal;
   await clearConnections(store, options.state);
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
-  const checkClock = (): void => troubles.set("clock", authority.clockFault(Date.now()));
+  const clock = new HubClock({ lastMs: await store.journal.lastWrittenMs() });
+  const checkClock = (): void => {
+    troubles.set("clock", authority.clockFault(Date.now()));
+    troubles.set("step", clock.fault());
+  };
   checkClock();
   const context: HubContext = {
     authority,
     store,
     journal,
     events,
+    clock,
     judge: (certificate) => admit(certificate, authority.issuer.certificate, store, Date.now()),
     onFault,
     troubles,
@@ -171,6 +177,7 @@ interface HubContext {
   readonly store: Store;
   readonly journal: JournalWriter;
   readonly events: EventEmitter<HubEvents>;
+  readonly clock: HubClock;
   readonly judge: (certificate: X509Certificate | undefined) => ReturnType<typeof admit>;
   readonly onFault: (fault: Fault) => void;
   readonly troubles: Troubles;
@@ -215,7 +222,10 @@ async function startMessaging(
   return { broker, delivery };
 }
 
-function startHttps(options: HubOptions, { authority, store, journal, judge, onFault, troubles }: HubContext): Promise<Api> {
+function startHttps(
+  options: HubOptions,
+  { authority, store, journal, clock, judge, onFault, troubles }: HubContext,
+): Promise<Api> {
   const { anchors, issuer, settings, server, time } = authority;
   return startApi({
     listen: options.listen ?? "0.0.0.0",
@@ -228,6 +238,7 @@ function startHttps(options: HubOptions, { authority, store, journal, judge, onF
       pending: createPendingQueue(store, journal),
       issuer,
       certificateLifeMs: options.certificateLifeMs ?? settings.certificateLifeMs,
+      retentionMs: () => clock.retentionMs(),
     },
     time,
     judge,

@@ -18,6 +18,7 @@ import { stateOf, withState } from "./state.ts";
 const MEANING: Readonly<Record<TroubleKind, string>> = {
   store: "; until then messages are not acknowledged, and devices keep them and send them again",
   clock: "",
+  step: "",
 };
 const SHOWN_MAX = 100_000;
 const SHOWN_DEFAULT = 50;

@@ -13,4 +13,6 @@ export interface DeviceContext {
   readonly pending: PendingQueue;
   readonly issuer: Issuer;
   readonly certificateLifeMs: number;
+  /** [STA-53] By which what has ended is removed; the wall clock where it is missing. */
+  readonly retentionMs?: () => number;
 }
