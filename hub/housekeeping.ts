@@ -15,6 +15,8 @@ const STORE_INTERVAL_MS = 500;
  * How often the dates of certificates are checked: those of connected devices, and the hub's own.
  */
 const DATES_INTERVAL_MS = 60_000;
+/** How often the clock is compared with the monotonic one. */
+const CLOCK_INTERVAL_MS = 5000;
 /** How often the open files are counted. */
 const FILES_INTERVAL_MS = 1000;
 /** How often the outbox is checked for messages that are due again or have expired. */
@@ -30,7 +32,7 @@ export interface HousekeepingOptions {
   readonly crl: CrlKeeper;
   /** Tells when the files that the process may have open run out. */
   readonly watchFiles: () => Promise<void>;
-  /** Compares the clock with the certificates. */
+  /** Compares the clock with the certificates, and with the monotonic clock. */
   readonly checkClock: () => void;
   readonly onFault: (fault: Fault) => void;
 }
@@ -65,6 +67,7 @@ export function startHousekeeping(options: HousekeepingOptions): Disposable {
   );
   every(OUTBOX_INTERVAL_MS, () => delivery.sendDue());
   every(FILES_INTERVAL_MS, watchFiles);
+  every(CLOCK_INTERVAL_MS, checkClock);
   every(DATES_INTERVAL_MS, async () => {
     await broker.recheck();
     const renewed = await authority.renewServer(Date.now());

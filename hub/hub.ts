@@ -9,6 +9,7 @@ import { type Api, startApi } from "./api/index.ts";
 import { type Authority, checkCertificateLife, checkCrlUrl, loadAuthority } from "./authority/index.ts";
 import { createCrlKeeper, type CrlKeeper } from "./crl/index.ts";
 import { type Broker, startBroker } from "./broker/index.ts";
+import { HubClock } from "./clock.ts";
 import { descriptorLimit, expectDescriptors, watchDescriptors } from "./descriptors.ts";
 import { admit, approve, createPendingQueue } from "./devices/index.ts";
 import { startHousekeeping } from "./housekeeping.ts";
@@ -119,7 +120,11 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   later.journal = journal;
   await clearConnections(store, options.state);
   if ((await authority.renewServer(Date.now())) !== undefined) journal("server-certificate.renewed", undefined);
-  const checkClock = (): void => troubles.set("clock", authority.clockFault(Date.now()));
+  const clock = new HubClock({ lastMs: await store.journal.lastWrittenMs() });
+  const checkClock = (): void => {
+    troubles.set("clock", authority.clockFault(Date.now()));
+    troubles.set("step", clock.fault());
+  };
   checkClock();
   const crl = createCrlKeeper({ store, issuer: authority.issuer, onTrouble: (fault) => troubles.set("crl", fault) });
   // [ID-92] Before anything is served: the last one may have ended while the hub was down.
@@ -130,6 +135,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     journal,
     events,
     crl,
+    clock,
     judge: (certificate) => admit(certificate, authority.issuer.certificate, store, Date.now()),
     onFault,
     troubles,
@@ -180,6 +186,7 @@ interface HubContext {
   readonly journal: JournalWriter;
   readonly events: EventEmitter<HubEvents>;
   readonly crl: CrlKeeper;
+  readonly clock: HubClock;
   readonly judge: (certificate: X509Certificate | undefined) => ReturnType<typeof admit>;
   readonly onFault: (fault: Fault) => void;
   readonly troubles: Troubles;
@@ -224,7 +231,10 @@ async function startMessaging(
   return { broker, delivery };
 }
 
-function startHttps(options: HubOptions, { authority, store, journal, crl, judge, onFault, troubles }: HubContext): Promise<Api> {
+function startHttps(
+  options: HubOptions,
+  { authority, store, journal, clock, crl, judge, onFault, troubles }: HubContext,
+): Promise<Api> {
   const { anchors, issuer, settings, server, time } = authority;
   return startApi({
     listen: options.listen ?? "0.0.0.0",
@@ -238,6 +248,7 @@ function startHttps(options: HubOptions, { authority, store, journal, crl, judge
       issuer,
       certificateLifeMs: options.certificateLifeMs ?? settings.certificateLifeMs,
       crlUrl: options.crlUrl,
+      retentionMs: () => clock.retentionMs(),
     },
     time,
     crl,

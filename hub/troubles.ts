@@ -1,7 +1,7 @@
 // What is wrong with the hub itself for as long as it lasts: its store fails, its clock does not
-// fit its certificates, or the list of revoked certificates cannot be issued. It is said once when
-// it begins and once when it is over: on stderr, in the journal, by /healthz, and by `alerts`,
-// which reads it from a file. [STA-40]
+// fit its certificates or was stepped within the last hour, or the list of revoked certificates
+// cannot be issued. It is said once when it begins and once when it is over: on stderr, in the
+// journal, by /healthz, and by `alerts`, which reads it from a file. [STA-40]
 import { closeSync, openSync, writeSync } from "node:fs";
 import * as v from "valibot";
 import type { Fault } from "../hal/fault.ts";
@@ -10,14 +10,14 @@ import { check } from "../hal/format/schema.ts";
 import { clip } from "../hal/format/text.ts";
 import { privateFile, readStateFile, STATE_FILES } from "./state/index.ts";
 
-export type TroubleKind = "clock" | "store" | "crl";
+export type TroubleKind = "clock" | "step" | "store" | "crl";
 
 const MESSAGE_BYTES_MAX = 1024;
 /** A full disk takes no new bytes: the file gets its size when the hub starts. */
 const FILE_BYTES = 4096;
 
 const troubleSchema = v.strictObject({
-  kind: v.picklist(["clock", "store", "crl"]),
+  kind: v.picklist(["clock", "step", "store", "crl"]),
   code: v.string(),
   message: v.string(),
   sinceMs: v.pipe(v.number(), v.safeInteger()),
@@ -59,10 +59,12 @@ export class Troubles {
     this.#options.onBegin(trouble);
   }
 
-  /** @param fault undefined when all is well. */
+  /** @param fault undefined when all is well; another one than before is another trouble. */
   set(kind: TroubleKind, fault: Fault | undefined): void {
-    if (fault === undefined) this.end(kind);
-    else this.begin(kind, fault);
+    const told = this.#current.get(kind)?.message;
+    if (fault === undefined || (told !== undefined && told !== clip(fault.message, MESSAGE_BYTES_MAX))) this.end(kind);
+    if (fault === undefined) return;
+    this.begin(kind, fault);
   }
 
   end(kind: TroubleKind): void {

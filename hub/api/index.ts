@@ -131,6 +131,9 @@ export async function startApi(options: ApiOptions): Promise<Api> {
 function health(reply: FastifyReply, troubles: readonly Trouble[]): FastifyReply {
   if (troubles.length === 0) return textError(reply, 200, "ok");
   const codes = troubles.map(({ kind, code }) => `${kind}: ${code}`).join(", ");
+  // [STA-52] a clock that was stepped is told, and the hub serves all the same
+  if (troubles.every(({ kind }) => kind === "step"))
+    return textError(reply, 200, `ok, but ${codes}; sallyport-hub alerts says more`);
   return textError(reply, 503, `trouble: ${codes}; sallyport-hub alerts says more`);
 }
 

@@ -19,12 +19,14 @@ const MEANING: Readonly<Record<TroubleKind, string>> = {
   store: "; until then messages are not acknowledged, and devices keep them and send them again",
   clock: "",
   crl: "",
+  step: "",
 };
 /** What is well again. */
 const KINDS: Readonly<Record<TroubleKind, string>> = {
   store: "store",
   clock: "clock",
   crl: "list of revoked certificates",
+  step: "clock",
 };
 const SHOWN_MAX = 100_000;
 const SHOWN_DEFAULT = 50;

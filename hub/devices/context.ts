@@ -15,4 +15,6 @@ export interface DeviceContext {
   readonly certificateLifeMs: number;
   /** [ID-93] For new device certificates. */
   readonly crlUrl?: string | undefined;
+  /** [STA-53] By which what has ended is removed; the wall clock where it is missing. */
+  readonly retentionMs?: () => number;
 }

@@ -130,7 +130,7 @@ export async function issue(
   await context.store.commit(
     devices.approvedStill(id, fingerprint),
     certificates.newestIs(id, fingerprint, newest?.serial, nowMs),
-    certificates.dropEnded(nowMs - CERTIFICATES_RETENTION_MS),
+    certificates.dropEnded((context.retentionMs?.() ?? nowMs) - CERTIFICATES_RETENTION_MS),
     certificates.add(id, fingerprint, certificate),
     journal.noted([{ event: "certificate.issued", deviceId: id, detail, atMs: nowMs }]),
   );

@@ -58,6 +58,8 @@ export interface Journal {
   flush(): Promise<void>;
   /** The newest entries, oldest first, of severity `least` or above, those in memory included. */
   tail(countMax: number, least: Severity): Promise<readonly JournalEntry[]>;
+  /** The time of the entry that was written last, whatever its time; undefined without any. */
+  lastWrittenMs(): Promise<number | undefined>;
 }
 
 export interface JournalOptions {
@@ -171,6 +173,11 @@ class CountingJournal implements Journal {
     await this.flush();
     const severities = JSON.stringify(SEVERITIES.slice(SEVERITIES.indexOf(least)));
     return (await this.#engine.read(TAIL, { severities, count: countMax })).map((row) => entryIn(row));
+  }
+
+  async lastWrittenMs(): Promise<number | undefined> {
+    const [row] = await this.#engine.read("SELECT lastAt FROM journal ORDER BY n DESC LIMIT 1", []);
+    return row === undefined ? undefined : integer(row, "lastAt");
   }
 
   #count({ event, deviceId, detail, atMs }: JournalNote): Counter {

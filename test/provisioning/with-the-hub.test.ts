@@ -129,6 +129,7 @@ test("[ID-80] the hub gives way to one with another authority: both are pinned, 
       random: () => 0,
       expected: { deviceId: IDENTITY.id, publicKey: key.publicKey, authority },
       clockTrusted: () => true,
+      clockSure: () => true,
       renew: async (current) => enrollerAt(next).renew(await signRequest(IDENTITY, key, request), current),
       tlsKey: () => key.tlsKey(),
     });

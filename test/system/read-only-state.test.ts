@@ -32,7 +32,7 @@ async function boardWithDisks(t: Test): Promise<{ readonly rig: Rig; readonly di
   const [agent, warden] = [mountSmallDisk(rig.board.agentState, PAGES), mountSmallDisk(rig.board.wardenState, PAGES)];
   t.teardown(() => [agent, warden].forEach((disk) => disk.unmount()));
   const isShut = (): boolean => {
-    const [ip = "", ...words] = cable.prefix;
+    const [ip, ...words] = cable.prefix;
     const { stdout } = spawnSync(ip, [...words, "nft", "list", "table", "inet", "sallyport"], { encoding: "utf8" });
     return /policy drop/u.test(stdout);
   };

@@ -70,6 +70,31 @@ test("clock, dropped records and messages, expiry and denial become troubles", a
   );
 });
 
+test("[TUN-74] the status says why there is no connection, and that the key was revoked where the hub said so", async (t) => {
+  const troublesOf = (over: Partial<DeviceStatusInputs>): readonly string[] =>
+    composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN, ...over }).troubles;
+  const lastFault = { code: "tunnel.kicked", message: "another client may use the id" } as const;
+  const tunnel = { ...CONNECTED.tunnel, state: "waiting", lastFault } as const;
+  t.match(troublesOf({ tunnel }), ["tunnel.kicked: another client may use the id"]);
+  t.same(troublesOf({ tunnel: { ...tunnel, state: "connected" } }), [], "over");
+  const denied = (code: "enrol.denied" | "enrol.revoked") =>
+    troublesOf({ enrolment: { state: "denied", lastFault: { code, message: "403" } } });
+  t.match(
+    [...denied("enrol.revoked"), ...denied("enrol.denied")],
+    [/^enrol\.revoked: the hub has revoked/u, /^enrol\.denied: /u],
+  );
+});
+
+test("[TUN-72] a certificate that begins later than the clock says is a trouble, unless the clock is not set", async (t) => {
+  const issued = { serial: "1", issuer: "CN=x", renewAtMs: undefined, state: "fresh" } as const;
+  const certificate = { ...issued, notBeforeMs: BLANK_PARTS.nowMs + 1, notAfterMs: BLANK_PARTS.nowMs + 2 };
+  const { troubles } = composeDeviceStatus({ ...BLANK_PARTS, warden: WARDEN, certificate });
+  t.match(troubles, [/^x509\.invalid: the device certificate begins later/u]);
+  const clock = { ...WARDEN.value.clock, state: "unset" } as const;
+  const unset = composeDeviceStatus({ ...BLANK_PARTS, certificate, warden: { value: { ...WARDEN.value, clock } } });
+  t.notMatch(unset.troubles.join("\n"), /x509/u);
+});
+
 test("the schema of the status accepts the status of all inputs", async () => {
   const text = fc.string({ unit: "binary", maxLength: 1000 });
   const number = fc.double({ noNaN: true, min: -1e18, max: 1e18 });
