@@ -67,6 +67,16 @@ test("[ID-10] a failed attempt is repeated, and its fault stands until one succe
   t.equal(counts.asked, 3, "and no more afterwards");
 });
 
+test("[OTA-77] a hub that asks to be left alone is asked for the time no sooner", async (t) => {
+  const busy = new Fault("enrol.server-error", "busy", { retryAfterMs: 600_000 });
+  const { watch, passTime, clock, counts } = await timeWatch(t, busy, SYNCED);
+  await watch.sync("trusted");
+  await clock.advance(RETRY_MS_MAX);
+  t.equal(counts.asked, 1);
+  await passTime(600_000);
+  await eventually("the time", async () => (counts.synced > 0 ? true : undefined));
+});
+
 test("[ID-10] an impostor is recorded once, however often it answers", async (t) => {
   const { watch, notes, passTime } = await timeWatch(t, IMPOSTOR);
   await watch.sync("in-doubt");

@@ -120,6 +120,12 @@ const CASES: readonly Case[] = [
     headers: { "retry-after": "30" },
     gives: { kind: "later", code: "enrol.server-error", retryAfterMs: 30_000 },
   },
+  {
+    says: "502 of a proxy with a date that has passed",
+    status: 502,
+    headers: { "retry-after": "Thu, 01 Jan 2026 00:00:00 GMT", date: "Thu, 01 Jan 2026 00:02:00 GMT" },
+    gives: { kind: "later", code: "enrol.server-error", retryAfterMs: 1000 },
+  },
   { says: "503 without", status: 503, gives: { code: "enrol.server-error" } },
   {
     says: "500 with words",

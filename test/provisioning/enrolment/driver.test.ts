@@ -98,6 +98,30 @@ async function createBench(t: Test): Promise<Bench> {
   };
 }
 
+test("[OTA-77] an authority that is busy before it is asked for a certificate is left alone as long as it says", async (t) => {
+  const bench = await createBench(t);
+  let isBusy = true;
+  const enroller = createEstEnroller({ hub: bench.server.hub(bench.pki.authority) });
+  const busy = await serveHttps(bench.pki.server, bench.pki.authority, (_asked, response) =>
+    response.writeHead(503, { "retry-after": "900" }).end(),
+  );
+  t.teardown(() => busy.close());
+  const away = createEstEnroller({ hub: busy.hub(bench.pki.authority) });
+  const prepare = async (): Promise<void> => {
+    if (!isBusy) return enroller.prepare();
+    isBusy = false;
+    return away.prepare();
+  };
+  const ports = bench.ports({
+    enroller: { name: "est", prepare, enrol: (request) => enroller.enrol(request), renew: (...args) => enroller.renew(...args) },
+  });
+  await pass(bench.clock, startEnrolment(ports, new AbortController().signal).done);
+  t.match(
+    bench.progress.filter(({ kind }) => kind === "waiting"),
+    [{ kind: "waiting", fault: { code: "enrol.server-error" }, forMs: 900_000 }],
+  );
+});
+
 /** Advances the clock whenever the device waits, until `done` settles. */
 async function pass<T>(clock: FakeClock, done: Promise<T>): Promise<T> {
   const state = { over: false };
