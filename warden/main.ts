@@ -13,6 +13,7 @@ import {
   foreignFiles,
   journal,
   createOptionalHandoverReader,
+  linuxBootEnd,
   linuxChipReader,
   linuxClock,
   linuxDeadManSwitch,
@@ -180,6 +181,7 @@ async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<Ma
           slots: createPartitionSlots({ root, esp: systemdBoot.esp, kernelBytesMax: IMAGE_BYTES_MAX }),
           boot: createSystemdBootChoice(systemdBoot),
         }),
+    bootEnd: linuxBootEnd({ root, directory: config.birthDirectory }),
     power: linuxPower({ root }),
     installer: () => {
       if (update.installerSocket !== undefined) return connectChild(update.installerSocket, { lineBytesMax });

@@ -4,6 +4,7 @@ import { Fault, type FaultCode } from "../hal/fault.ts";
 import type { BirthRecord, DeviceId } from "../hal/format/identity.ts";
 import type {
   BootChoice,
+  BootEnd,
   ChildProgram,
   Clock,
   DeadManSwitch,
@@ -49,6 +50,8 @@ export interface MachinePorts {
   readonly network: Network;
   readonly slots: Pick<Slots, "running">;
   readonly boot: BootChoice;
+  /** Undefined where nothing tells what ended a boot. */
+  readonly bootEnd?: BootEnd | undefined;
   readonly power: Power;
   /** Starts the program that writes a slot. */
   readonly installer: () => Promise<ChildProgram>;
@@ -230,13 +233,14 @@ async function openUpdates(
   floors: Floors | Fault,
   { targets, health }: { readonly targets: TargetService; readonly health: HealthPorts },
 ): Promise<Updates> {
-  const { slots, boot, power, installer, uptimeMs, bootId } = ports;
+  const { slots, boot, bootEnd, power, installer, uptimeMs, bootId } = ports;
   const updates = await startUpdates(
     {
       files: ports.files.update,
       floors,
       slots,
       boot,
+      bootEnd,
       power,
       targets,
       installer,

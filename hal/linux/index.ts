@@ -38,6 +38,7 @@ export {
   systemTpmProvider,
   type TpmProvider,
 } from "./tpm-provider/index.ts";
+export { linuxBootEnd } from "./boot-end.ts";
 export { linuxUptime } from "./uptime.ts";
 export { linuxUsbEvents, linuxUsbTree } from "./usb/index.ts";
 export { linuxVitals } from "./vitals.ts";

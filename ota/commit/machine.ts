@@ -51,7 +51,7 @@ export type Event =
   /**
    * The program runs after a boot or a restart, or it tries again what it left undone. `bootId`
    * changes with each boot and stays the same within one. `deadlineUptimeMs` is the deadline for a
-   * trial of the running system.
+   * trial of the running system. `ended` is what is known of the end of the boot before. [OTA-70]
    */
   | {
       readonly kind: "started";
@@ -59,6 +59,7 @@ export type Event =
       readonly plan: BootPlan;
       readonly bootId: string;
       readonly deadlineUptimeMs: number;
+      readonly ended?: "timer" | "watchdog" | undefined;
     }
   /** The result of one check. `failed` is final, `waiting` may still pass. */
   | { readonly kind: "health"; readonly result: HealthResult }
@@ -226,7 +227,7 @@ function onTrialBooted(state: State, phase: Trying, deadlineUptimeMs: number): S
   return to(state, { ...phase, trial }, [{ do: "check-health", checks }]);
 }
 
-function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId }: Started): Step {
+function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId, ended }: Started): Step {
   const { trial } = phase;
   const planned = plan.trial?.slot === phase.slot ? plan.trial : undefined;
   const retry = planned === undefined ? tryNow(phase.slot) : [{ do: "reboot" } as const];
@@ -238,17 +239,27 @@ function onTrialNotBooted(state: State, phase: Trying, { slot, plan, bootId }: S
   // would look the same: hence the bound. [OTA-61]
   if (!trial.seen && planned?.used !== true && trial.tries < TRIES_MAX)
     return to(state, { ...phase, trial: { ...trial, tries: trial.tries + 1, bootId } }, retry);
-  const reason: RollbackReason = trial.seen
-    ? { why: "interrupted", detail: clipDetail(`it ran and restarted before it was committed; ${summary(trial.health)}`) }
-    : { why: "not-booted", detail: notBooted(planned) };
-  return fellBack(state, { ...phase, health: trial.health }, slot, plan, reason);
+  return fellBack(state, { ...phase, health: trial.health }, slot, plan, reasonOf(trial, planned, ended));
 }
 
-function notBooted(planned: BootPlan["trial"]): string {
-  return planned?.used === false
-    ? "the boot loader was asked to try it and never did: is its kernel image valid?"
-    : "the boot loader tried it and fell back; the system never started this program";
+/** [OTA-70] [OTA-71] Nobody guesses: what nothing tells is not known. */
+function reasonOf(trial: Trial, planned: BootPlan["trial"], ended: Started["ended"]): RollbackReason {
+  if (!trial.seen && planned?.used === false)
+    return { why: "not-booted", detail: "the boot loader was asked to try it and never did: is its kernel image valid?" };
+  const how = trial.seen ? `it ran; ${summary(trial.health)}` : "it never started this program";
+  switch (ended) {
+    case "timer":
+      return { why: "deadline", detail: clipDetail(`the system's own timer ended the trial; ${how}`) };
+    case "watchdog":
+      return { why: "interrupted", detail: clipDetail(`the hardware watchdog reset the machine; ${how}`) };
+    default:
+      return trial.seen
+        ? { why: "interrupted", detail: clipDetail(`it restarted before it was committed, ${UNKNOWN_END}; ${how}`) }
+        : { why: "not-booted", detail: clipDetail(`the boot loader tried it and fell back, ${UNKNOWN_END}; ${how}`) };
+  }
 }
+
+const UNKNOWN_END = "why is not known (a power cut, a kernel that stopped, or a reset that nothing recorded)";
 
 /** [OTA-60] */
 function onHealth(state: State, result: HealthResult): Step {

@@ -3,6 +3,7 @@
 // and trial watch report events to it.
 import { asFault, Fault } from "../../hal/fault.ts";
 import { createMutex } from "../../hal/mutex.ts";
+import type { BootEnding } from "../../hal/ports.ts";
 import { otherSlot, type SlotName } from "../../hal/format/slots.ts";
 import {
   createUpdater,
@@ -203,7 +204,8 @@ export class UpdateDriver implements UpdateView {
       this.#running = slot;
       const plan = await boot.read();
       const deadlineUptimeMs = this.#settings.trialMs;
-      await this.#updater.apply({ kind: "started", slot, plan, bootId: await bootId(), deadlineUptimeMs });
+      const ended = await this.#howTrialEnded();
+      await this.#updater.apply({ kind: "started", slot, plan, bootId: await bootId(), deadlineUptimeMs, ended });
       this.#trouble = undefined;
       void this.#tryWritten();
     } catch (error) {
@@ -325,6 +327,10 @@ export class UpdateDriver implements UpdateView {
       case "write":
         return this.#installation.start(effect.release, effect.slot);
       case "choose-try":
+        // what was told of an earlier trial is not of this one
+        await this.#ports.bootEnd
+          ?.forget()
+          .catch((error: unknown) => this.#ports.report(asFault(error, "file.write-failed", "forget how a trial ended")));
         return await this.#choose(boot.tryOnce(effect.slot));
       case "commit-choice":
         await this.#choose(boot.commit(effect.slot));
@@ -346,6 +352,11 @@ export class UpdateDriver implements UpdateView {
         if (entry !== undefined) await record(entry);
       }
     }
+  }
+
+  async #howTrialEnded(): Promise<BootEnding | undefined> {
+    const { phase } = this.state();
+    return phase.at === "trying" ? await this.#ports.bootEnd?.told(phase.slot) : undefined;
   }
 
   async #choose(work: Promise<void>): Promise<void> {

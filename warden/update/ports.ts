@@ -1,6 +1,6 @@
 // The update service as the warden sees it, and what it needs of the warden and of the machine.
 import type { Fault } from "../../hal/fault.ts";
-import type { BootChoice, ChildProgram, Clock, DurableFiles, Power, Slots } from "../../hal/ports.ts";
+import type { BootChoice, BootEnd, ChildProgram, Clock, DurableFiles, Power, Slots } from "../../hal/ports.ts";
 import type { Floors } from "../../ota/floor/index.ts";
 import type { ImageFacts } from "../../ota/format/image.ts";
 import type { AuditRecorder } from "../audit/index.ts";
@@ -85,6 +85,8 @@ export interface UpdatePorts {
   readonly floors: Floors | Fault;
   readonly slots: Pick<Slots, "running">;
   readonly boot: BootChoice;
+  /** Undefined where nothing tells what ended a boot. [OTA-70] */
+  readonly bootEnd?: BootEnd | undefined;
   readonly power: Power;
   readonly targets: Pick<TargetService, "find" | "payload" | "take">;
   /** Starts the program that writes a slot. @throws Fault `process.failed`. */

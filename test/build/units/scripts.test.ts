@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { test } from "tap";
-import { createSystemdBootChoice } from "../../../hal/linux/index.ts";
+import { createSystemdBootChoice, linuxBootEnd } from "../../../hal/linux/index.ts";
 import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
@@ -54,6 +54,25 @@ test("[OTA-60] at the deadline a system on trial loses its tries, and the machin
   t.match(await said(), /slot b was not committed in time: restarting into slot a/u);
   t.equal(await powerOnSystemdBoot(root), "a");
   t.same(await createSystemdBootChoice({ esp, tries: 2 }).read(), { committed: "a", trial: { slot: "b", used: true } });
+});
+
+test("[OTA-70] before it restarts, the timer's script leaves a note for the other slot's warden; where it cannot, it restarts all the same", async (t) => {
+  const images = { "gw_1_a.efi": "a", "gw_2_b+1-1.efi": "b" } as const;
+  const { root, run, rebooted } = await machine(t, "sallyport.slot=b", images);
+  const end = linuxBootEnd({ root, directory: join(root, "boot/sallyport") });
+  await mkdir(join(root, "boot/sallyport"), { recursive: true });
+  t.equal(run("end-trial").status, 0);
+  t.ok(await rebooted());
+  t.equal(await end.told("b"), "timer");
+  t.equal(await end.told("a"), undefined);
+  t.same(await readdir(join(root, "boot/sallyport")), ["trial-ended"]);
+  const without = await machine(t, "sallyport.slot=b", images);
+  t.equal(without.run("end-trial").status, 0);
+  t.ok(await without.rebooted(), "without the directory");
+  const committed = await machine(t, "sallyport.slot=a", images);
+  await mkdir(join(committed.root, "boot/sallyport"), { recursive: true });
+  t.equal(committed.run("end-trial").status, 0);
+  t.same(await readdir(join(committed.root, "boot/sallyport")), [], "a committed system leaves none");
 });
 
 test("[OTA-60] at the deadline a committed system is left alone", async (t) => {

@@ -121,6 +121,38 @@ test("[OTA-35] a system that never booted and one that restarted before its comm
   });
 });
 
+test("[OTA-70] [OTA-71] a trial that its timer or the watchdog has ended says so; what nothing tells is not known", async (t) => {
+  const ended = (by: "timer" | "watchdog" | undefined): Event => Object.assign({}, IN_A, { ended: by });
+  const reasonFor = (events: readonly Event[]): unknown => {
+    const { phase } = after([...TRYING, ...events]).state;
+    return "reason" in phase ? phase.reason : undefined;
+  };
+  const passed = [IN_B, health("disk", "passed")];
+  for (const [events, reason] of [
+    [[ended("timer")], { why: "deadline", detail: /^the system's own timer ended the trial; it never started this program$/u }],
+    [[...passed, ended("timer")], { why: "deadline", detail: /timer ended the trial; it ran; hub waiting$/u }],
+    [
+      [ended("watchdog")],
+      { why: "interrupted", detail: /^the hardware watchdog reset the machine; it never started this program$/u },
+    ],
+    [[...passed, ended("watchdog")], { why: "interrupted", detail: /watchdog reset the machine; it ran; hub waiting$/u }],
+    [
+      [ended(undefined)],
+      { why: "not-booted", detail: /fell back, why is not known \(a power cut, .*; it never started this program$/u },
+    ],
+    [[...passed, ended(undefined)], { why: "interrupted", detail: /why is not known \(a power cut, .*; it ran; hub waiting$/u }],
+  ] as const)
+    t.match(reasonFor(events), reason);
+  const passedOver = ["boot 2", "boot 3", "boot 4"].map((bootId): Event =>
+    Object.assign({}, started("a", TO_TRY, bootId), { ended: "timer" }),
+  );
+  t.match(
+    reasonFor(passedOver),
+    { why: "not-booted", detail: /never did/u },
+    "a note of another trial explains no boot that never was",
+  );
+});
+
 test("[OTA-61] after a power cut before the boot choice was written the trial is repeated, a bounded number of times", async (t) => {
   const afterCut = (bootId: string): Event => started("a", OLD, bootId);
   t.same(after([...TRYING, afterCut("boot 2")]).did, ["choose-try", "reboot"]);

@@ -1,6 +1,6 @@
 // The warden stops or the power fails in any phase of an update: the slot that really boots settles
 // it.
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
 import { eventually } from "../../lab/runner/process.ts";
@@ -62,6 +62,27 @@ test("[OTA-35] after a power cut during a trial the old system boots and records
   t.match(updates.status(), { phase: "trying", running: "b" }, "the boot loader boots the slot on trial");
   updates = await board.powerCycle();
   t.match(updates.status(), { phase: "rolled-back", running: "a", reason: { why: "interrupted" } });
+});
+
+test("[OTA-70] a trial that its timer has ended says so, and a note of an earlier trial says nothing about the next", async (t) => {
+  const board = await updatedBoard(t);
+  const { target } = await board.release(2);
+  const notes = join(board.root, "boot/sallyport");
+  await mkdir(notes, { recursive: true });
+  await writeFile(join(notes, "trial-ended"), "timer b\n");
+  let updates = await board.start();
+  await board.carry(updates, target);
+  await reaches(updates, "trying");
+  t.same(await readdir(notes), [], "the note of an earlier trial is gone before this one begins");
+  await board.powerCycle();
+  await writeFile(join(notes, "trial-ended"), "timer b\n");
+  updates = await board.powerCycle();
+  t.match(updates.status(), {
+    phase: "rolled-back",
+    running: "a",
+    reason: { why: "deadline", detail: /own timer ended the trial; it ran/u },
+  });
+  t.match(board.trail.at(-1), { event: "update.rolled-back", detail: { why: "deadline" } });
 });
 
 test("[OTA-35] [OTA-36] a machine whose running slot is unknown or whose records cannot be read refuses updates and serves everything else", async (t) => {

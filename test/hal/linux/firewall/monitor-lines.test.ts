@@ -26,7 +26,7 @@ test("[LCK-69] a transaction that touches our table is told at its end, with who
     t.match(new MonitorReader().read(text), told, text);
     const reader = new MonitorReader();
     t.match(
-      [...text].flatMap((unit) => reader.read(unit)),
+      Array.from(text, (unit) => reader.read(unit)).flat(),
       told,
       "in any pieces",
     );
