@@ -7,9 +7,9 @@ import { planHash } from "../../../warden/lockdown/format/index.ts";
 import { PROTOCOL_LINE_BYTES_MAX, WARDEN_VERBS } from "../../../warden/protocol/format.ts";
 import { ANSWER_ENVELOPE_BYTES } from "../../../warden/protocol/limits.ts";
 import { readProtected } from "../../../warden/lockdown/protected.ts";
-import { EXTERNAL_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
+import { EXTERNAL_RECORDS_BURST_MAX, NOT_KNOWN_SETTLED_MS } from "../../../warden/lockdown/limits.ts";
 import { lockdownOrder, policyBytes, seen } from "../../lab/worlds/lockdown.ts";
-import { NETWORK, serviceRig, signed } from "../../lab/worlds/lockdown-service.ts";
+import { NETWORK, serviceRig, signed, until } from "../../lab/worlds/lockdown-service.ts";
 import { KEYBOARD, STICK } from "../../lab/fakes/usb-tree.ts";
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
@@ -241,6 +241,45 @@ test("[LCK-31] an uplink is the link of the longest route to the hub; for a hub 
   t.same(await uplinks("10.2.0.1"), ["eth1"]);
   t.same(await uplinks("10.1.9.9"), ["eth0"]);
   t.same(await uplinks("2001:db8::1"), [], "by no route");
+});
+
+test("[LCK-40] what could not be told is in the status and a trouble at once, and in the trail when it lasts, with its end", async (t) => {
+  const rig = serviceRig(t);
+  const stub = { nameServers: [], nameService: "unknown", dnsOverTls: "unknown" } as const;
+  rig.network = { ...NETWORK, ...stub };
+  const lockdown = await rig.start({ base: undefined });
+  const words = /the hub's name could not be told.*the way to it is open/u;
+  t.match(lockdown.state().unknown?.join(), words);
+  t.match(lockdown.troubles().find(({ code }) => code === "lockdown.unknown")?.message, words);
+  t.match(rig.firewall.table, /udp dport 53 accept/u);
+  t.notMatch(rig.firewall.table, /^\t\tiifname[^\n]*port (?:\{[^\n]*)?53\b/mu, "and nothing comes in");
+  await rig.clock.advance(NOT_KNOWN_SETTLED_MS - 1000);
+  t.notOk(rig.events().includes("lockdown.unknown"), "a network that comes up is no alarm");
+  await rig.clock.advance(10_000);
+  await until("it is recorded", () => rig.events().includes("lockdown.unknown"));
+  t.match(
+    rig.log.find(({ event }) => event === "lockdown.unknown"),
+    { result: "ok", detail: { what: words } },
+  );
+  rig.network = { ...NETWORK, nameServers: ["198.18.7.1"], nameService: "used" };
+  for (let n = 0; n < 10; n++) await rig.clock.advance(5000);
+  await until("its end is recorded", () => rig.events().includes("lockdown.known"));
+  t.equal(lockdown.state().unknown, undefined);
+  t.notOk(lockdown.troubles().some(({ code }) => code === "lockdown.unknown"));
+  t.equal(rig.events().filter((event) => event === "lockdown.unknown").length, 1);
+});
+
+test("[LCK-40] a policy that would cut what is not known is refused before it is tried, and the refusal says what to name", async (t) => {
+  const rig = serviceRig(t);
+  rig.network = { ...NETWORK, nameService: "unknown" };
+  const lockdown = await rig.start();
+  rig.policy = signed(7, { network: {} });
+  await t.rejects(async () => await lockdown.verbs["lockdown.propose"]({}), {
+    code: "lockdown.unsafe",
+    message: /could not be told.*name UDP port 53 to the server in "outbound"/u,
+  });
+  rig.policy = signed(8);
+  t.ok(await lockdown.verbs["lockdown.propose"]({}));
 });
 
 test("[ID-72] [OTA-43] a system whose doors are held does not pass its check, proposes no policy, and says so to the agent; afterwards it passes", async (t) => {

@@ -67,8 +67,8 @@ function tunnelRules({ links }: MachineFacts): readonly NetworkRule[] {
  */
 function clientRules({ links: found }: MachineFacts, links: readonly Link[]): readonly NetworkRule[] {
   return links.flatMap((link) => {
-    const { dhcp4, dhcp6, uplink } = found.find(({ name }) => name === link.name) ?? {};
-    if (uplink === undefined || uplink === "unused") return [];
+    const { dhcp4, dhcp6, uplink = "unused", below = [] } = found.find(({ name }) => name === link.name) ?? {};
+    if (uplink === "unused" || below.length > 0) return [];
     const why = "dhcp-unknown";
     return [
       ...(dhcp4 === "unknown" && !link.dhcp4 ? [dhcp(link.name, "out", 67, null, why)] : []),

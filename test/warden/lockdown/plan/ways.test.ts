@@ -40,6 +40,8 @@ type Change = Readonly<Record<string, unknown>>;
 
 interface Rig {
   readonly network: ProbeNetwork;
+  /** The machine's files as the planner sees them. */
+  readonly root: string;
   /** Runs a command on a side. */
   on(this: void, side: "device" | "outside", ...words: readonly string[]): string;
   /** Starts a program on a side and waits until it has written `ready`. */
@@ -69,6 +71,7 @@ async function rig(t: Test, resolv = ""): Promise<Rig> {
   };
   return {
     network,
+    root,
     on,
     start: async (side, ready, ...words) => {
       const [command = "", ...args] = [...network.enter[side], ...words];
@@ -239,6 +242,12 @@ test(
 
 const NAMES = { "big.test": Array.from({ length: 60 }, (_, n) => `203.0.113.${n + 1}`), "small.test": ["203.0.113.9"] };
 
+/** Looks a name up as the machine's C library does. @returns how many addresses. */
+function lookUpByLibrary({ on, root }: Rig, name: string): number {
+  const asked = `mount --bind ${root}/etc/resolv.conf /etc/resolv.conf; getent ahostsv4 ${name} || true`;
+  return [...on("device", "unshare", "--mount", "sh", "-c", asked).matchAll(/STREAM/gu)].length;
+}
+
 /** Looks a name up as c-ares does, with `server` as its only one. @returns how many addresses. */
 function lookUp({ network }: Rig, server: string, name: string): number {
   const code = `const r = new (require("node:dns").Resolver)({ timeout: 500, tries: 2 }); r.setServers(["${server}"]);
@@ -258,10 +267,12 @@ test(
     await world.load(planned);
     t.equal(lookUp(world, "198.18.7.1", "small.test"), 1);
     t.equal(lookUp(world, "198.18.7.1", "big.test"), 60, "by TCP");
+    t.equal(lookUpByLibrary(world, "big.test"), 60);
     const udpOnly = world.plan("203.0.113.1", [{ links: [{ name: "eth0", dhcp4: true }], network: { outbound } }]);
     await world.load(udpOnly);
     t.equal(lookUp(world, "198.18.7.1", "small.test"), 1);
     t.equal(lookUp(world, "198.18.7.1", "big.test"), 0, "without TCP port 53 it is not found");
+    t.equal(lookUpByLibrary(world, "big.test"), 0);
   },
 );
 
