@@ -114,7 +114,7 @@ if [ ! -f "$dhcp/usable" ]; then
   mkdir -p "$parts/lists/partial" "$dhcp/archives" "$dhcp/archives13" "$dhcp/root" "$dhcp/root13"
   echo "parts: fetching DHCP clients and servers (unpacked beside the project, not installed)" >&2
   own_dhcp() {
-    (cd "$dhcp/archives" && apt-get -qq -oAPT::Sandbox::User=root download busybox udhcpc isc-dhcp-client isc-dhcp-server dhcpcd-base radvd >>../log 2>&1)
+    (cd "$dhcp/archives" && apt-get -qq -oAPT::Sandbox::User=root download busybox udhcpc isc-dhcp-client isc-dhcp-server isc-dhcp-relay dhcpcd-base radvd >>../log 2>&1)
   }
   own_dhcp || { [ "$(id -u)" = 0 ] && refresh && own_dhcp; }
   apt13 update >>"$dhcp/log" 2>&1
@@ -123,7 +123,7 @@ if [ ! -f "$dhcp/usable" ]; then
   for package in "$dhcp"/archives13/*.deb; do [ -f "$package" ] && dpkg -x "$package" "$dhcp/root13"; done
   # the programs lie in /sbin or in /usr/sbin, by the suite
   mkdir -p "$dhcp/bin"
-  for program in busybox dhclient dhclient-script dhcpcd dhcpd radvd; do
+  for program in busybox dhclient dhclient-script dhcpcd dhcpd dhcrelay radvd; do
     found=$(cd "$dhcp" && find root \( -type f -o -type l \) \( -path "*bin/$program" \) | head -n 1)
     [ -n "$found" ] && ln -sfn "../$found" "$dhcp/bin/$program"
   done
@@ -135,7 +135,8 @@ if [ ! -f "$dhcp/usable" ]; then
   chmod 755 "$dhcp/bin/dhcpcd10"
   # dhclient and the servers end with another code for their version
   if "$dhcp/bin/busybox" udhcpc --help 2>&1 | grep -q Usage && "$dhcp/bin/dhclient" --version >>"$dhcp/log" 2>&1 && "$dhcp/bin/dhcpcd" --version >>"$dhcp/log" &&
-    "$dhcp/bin/dhcpcd10" --version >>"$dhcp/log" && "$dhcp/bin/dhcpd" --version >>"$dhcp/log" 2>&1 && "$dhcp/bin/radvd" --version 2>&1 | grep -q Version; then
+    "$dhcp/bin/dhcpcd10" --version >>"$dhcp/log" && "$dhcp/bin/dhcpd" --version >>"$dhcp/log" 2>&1 &&
+    "$dhcp/bin/dhcrelay" --version >>"$dhcp/log" 2>&1 && "$dhcp/bin/radvd" --version 2>&1 | grep -q Version; then
     touch "$dhcp/usable"
   else
     echo "parts: DHCP clients or servers are not available (see $dhcp/log); tests with them are skipped" >&2

@@ -70,9 +70,16 @@ export class DhcpNetwork {
     this.#directory = directory;
   }
 
-  static async open(t: TestContext, lease: Lease): Promise<DhcpNetwork> {
+  /** @param relayed the servers are behind a relay agent, which is the router, on another link. */
+  static async open(t: TestContext, lease: Lease, relayed = false): Promise<DhcpNetwork> {
     const network = new DhcpNetwork(t, await temporaryDirectory(t));
-    await network.#start(lease);
+    await network.#namespace(network.#name);
+    await network.#run(
+      network.#name,
+      `ip link add br0 type bridge; ip link set br0 up; ip link set lo up
+       ip address add 198.18.20.1/24 dev br0; ip -6 address add fe80::1/64 dev br0 nodad; ip address add fd5a:20::1/64 dev br0 nodad`,
+    );
+    await network.#serve(lease, relayed ? await network.#relay() : network.#name, relayed ? "eth0" : "br0");
     return network;
   }
 
@@ -81,51 +88,79 @@ export class DhcpNetwork {
     this.#t.teardown(async () => void (await runProgram("ip", ["netns", "delete", name], bounds).catch(() => undefined)));
   }
 
-  async #run(script: string): Promise<void> {
-    await runProgram("ip", ["netns", "exec", this.#name, "sh", "-e", "-c", script], bounds);
+  async #run(namespace: string, script: string): Promise<void> {
+    await runProgram("ip", ["netns", "exec", namespace, "sh", "-e", "-c", script], bounds);
   }
 
-  async #start({ validS, preferredS, renewS, rebindS }: Lease): Promise<void> {
-    await this.#namespace(this.#name);
-    await this.#run(`ip link add br0 type bridge; ip link set br0 up; ip link set lo up
-      ip address add 198.18.20.1/24 dev br0; ip -6 address add fe80::1/64 dev br0 nodad; ip address add fd5a:20::1/64 dev br0 nodad`);
+  async #startIn(namespace: string, program: string, args: readonly string[], ready?: RegExp): Promise<void> {
+    const words = ["netns", "exec", namespace, `${DHCP_DIRECTORY}/bin/${program}`, ...args];
+    const running = startProgram({ name: program, command: "ip", args: words, endsWithUs: true });
+    this.#t.teardown(async () => void (await running.stop("SIGKILL")));
+    if (ready !== undefined) await running.line(ready);
+  }
+
+  /** @returns the namespace of the link behind the relay agent. */
+  async #relay(): Promise<string> {
+    const behind = `${this.#name}-behind`;
+    await this.#namespace(behind);
+    await this.#run(
+      this.#name,
+      `ip link add far0 type veth peer name eth0 netns ${behind}; ip link set far0 up
+       ip address add 198.18.21.2/24 dev far0; ip address add fd5a:21::2/64 dev far0 nodad
+       echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding`,
+    );
+    await this.#run(
+      behind,
+      `ip link set lo up; ip link set eth0 up; ip address add 198.18.21.1/24 dev eth0; ip address add fd5a:21::1/64 dev eth0 nodad
+       ip route add default via 198.18.21.2; ip route add default via fd5a:21::2
+       until ip -6 address show dev eth0 scope link -tentative | grep -q inet6; do sleep 0.1; done`,
+    );
+    await this.#startIn(this.#name, "dhcrelay", [
+      "-4",
+      "-d",
+      "-pf",
+      join(this.#directory, "r4.pid"),
+      "-id",
+      "br0",
+      "-iu",
+      "far0",
+      "198.18.21.1",
+    ]);
+    await this.#startIn(this.#name, "dhcrelay", [
+      "-6",
+      "-d",
+      "-pf",
+      join(this.#directory, "r6.pid"),
+      "-l",
+      "br0",
+      "-u",
+      "fd5a:21::1%far0",
+    ]);
+    return behind;
+  }
+
+  /** A server that is not on the link lets its clients ask it by unicast (RFC 8415 section 21.12). */
+  async #serve({ validS, preferredS, renewS, rebindS }: Lease, namespace: string, link: string): Promise<void> {
+    const relayed = namespace !== this.#name;
+    const times = `default-lease-time ${validS}; min-lease-time 2; max-lease-time ${validS};
+      option dhcp-renewal-time ${renewS}; option dhcp-rebinding-time ${rebindS};`;
     const files = {
-      "d4.conf": `authoritative; default-lease-time ${validS}; min-lease-time 2; max-lease-time ${validS};
-        option dhcp-renewal-time ${renewS}; option dhcp-rebinding-time ${rebindS};
+      "d4.conf": `authoritative; ${times} ${relayed ? "subnet 198.18.21.0 netmask 255.255.255.0 { }" : ""}
         subnet 198.18.20.0 netmask 255.255.255.0 { range 198.18.20.100 198.18.20.199; option routers 198.18.20.1; }`,
-      "d6.conf": `default-lease-time ${validS}; preferred-lifetime ${preferredS};
-        option dhcp-renewal-time ${renewS}; option dhcp-rebinding-time ${rebindS};
+      "d6.conf": `${times} preferred-lifetime ${preferredS}; ${relayed ? "option dhcp6.unicast fd5a:21::1; subnet6 fd5a:21::/64 { }" : ""}
         subnet6 fd5a:20::/64 { range6 fd5a:20::100 fd5a:20::1ff; }`,
       "ra.conf": `interface br0 { AdvSendAdvert on; AdvManagedFlag on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;
         prefix fd5a:20::/64 { AdvAutonomous on; }; };`,
       "d4.leases": "",
       "d6.leases": "",
     };
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(this.#directory, name), text);
     const at = (name: string): string => join(this.#directory, name);
-    const server = (family: 4 | 6) => [
-      "dhcpd",
-      `-${family}`,
-      "-f",
-      "-d",
-      "-cf",
-      at(`d${family}.conf`),
-      "-lf",
-      at(`d${family}.leases`),
-      "-pf",
-      at(`d${family}.pid`),
-      "br0",
-    ];
-    for (const [program = "", ...args] of [
-      server(4),
-      server(6),
-      ["radvd", "-n", "-C", at("ra.conf"), "-p", at("ra.pid"), "-m", "stderr"],
-    ]) {
-      const words = ["netns", "exec", this.#name, `${DHCP_DIRECTORY}/bin/${program}`, ...args];
-      const running = startProgram({ name: program, command: "ip", args: words, endsWithUs: true });
-      this.#t.teardown(async () => void (await running.stop("SIGKILL")));
-      if (program === "dhcpd") await running.line(/Server starting service/u);
+    for (const [name, text] of Object.entries(files)) writeFileSync(at(name), text);
+    for (const family of ["4", "6"]) {
+      const paths = ["-cf", at(`d${family}.conf`), "-lf", at(`d${family}.leases`), "-pf", at(`d${family}.pid`)];
+      await this.#startIn(namespace, "dhcpd", [`-${family}`, "-f", "-d", ...paths, link], /Server starting service/u);
     }
+    await this.#startIn(this.#name, "radvd", ["-n", "-C", at("ra.conf"), "-p", at("ra.pid"), "-m", "stderr"]);
   }
 
   /** @param table the device's packet filter, loaded before its client starts. */
@@ -137,7 +172,7 @@ export class DhcpNetwork {
     mkdirSync(own);
     writeFileSync(`${own}.nft`, table);
     await this.#namespace(name);
-    await this.#run(`ip link add ${port} type veth peer name eth0 netns ${name}; ip link set ${port} master br0 up`);
+    await this.#run(this.#name, `ip link add ${port} type veth peer name eth0 netns ${name}; ip link set ${port} master br0 up`);
     const script = `set -e
       mount --make-rprivate /; mount -t proc proc /proc; mount -t tmpfs tmpfs ${own}
       mkdir -p ${own}/etc/udhcpc ${own}/etc/systemd/network ${own}/etc/dhcp

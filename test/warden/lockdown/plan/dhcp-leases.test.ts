@@ -75,3 +75,12 @@ test("[LCK-50] [LCK-53] behind the table real clients keep their leases, and are
   };
   await Promise.all([...clients.map((client) => keepsItsLeases(t, network, client)), control()]);
 });
+
+test(
+  "[LCK-53] a server behind a relay agent is asked by unicast through the router, and answers",
+  { skip: skip || (!isLongRun() && "it takes another minute: SALLYPORT_TESTS=long") },
+  async (t) => {
+    const network = await DhcpNetwork.open(t, LEASE, true);
+    await Promise.all((["dhclient", "networkd", "dhcpcd 10"] as const).map((client) => keepsItsLeases(t, network, client)));
+  },
+);
