@@ -1,6 +1,8 @@
 // The edges of the machine: what devices, firmware, the kernel and other programs say about it.
 import { join } from "node:path";
 import { canonicalTable, readListing } from "../../../hal/linux/firewall/canonical.ts";
+import { linuxBootEnd } from "../../../hal/linux/boot-end.ts";
+import { MonitorReader } from "../../../hal/linux/firewall/monitor-lines.ts";
 import { LISTING_BYTES_MAX } from "../../../hal/linux/firewall/limits.ts";
 import { linuxHardware } from "../../../hal/linux/identity/index.ts";
 import { readNameServers } from "../../../hal/linux/network/resolver.ts";
@@ -24,6 +26,7 @@ export function machineEdges(): ReadonlyMap<string, Edge> {
   return new Map<string, Edge>([
     ["descriptors of a USB device", descriptorsEdge()],
     ["listing of nft", listingEdge()],
+    ["notifications of nft", notificationsEdge()],
     ...kernelEdges(),
     ...nameEdges(),
     ["add-on of a slot", addonEdge()],
@@ -71,6 +74,24 @@ function listingEdge(): Edge {
     take: (bytes) => canonicalTable(readListing(Buffer.from(bytes).toString())),
     valid: () => padded(listing, LISTING_BYTES_MAX),
     worst: hostileJson(LISTING_BYTES_MAX, { nftables: ['{"nftables":', "}"] }),
+  };
+}
+
+/** What one read of the pipe may hold, pipe(7). Objects of others may be of any length. */
+function notificationsEdge(): Edge {
+  const bytesMax = 65_536;
+  const step = "add rule inet sallyport input accept\n";
+  const steps = step.repeat(1700);
+  return {
+    bytesMax,
+    boundedBefore: true,
+    take: (bytes) => notIgnored(new MonitorReader().read(Buffer.from(bytes).toString("latin1"))[0]),
+    valid: () => padded(`${steps}# new generation 5 by process 7 (nft)\n`, bytesMax),
+    worst: new Map(
+      ["a", "\n", step, "add ", "# new generation 5 by process 7 (nft)\n", "add rule inet other c ip saddr 1.1.1.1\n", "(\n"].map(
+        (fill) => [JSON.stringify(fill), text(fill, bytesMax)],
+      ),
+    ),
   };
 }
 
@@ -123,6 +144,12 @@ function kernelEdges(): readonly (readonly [string, Edge])[] {
         "quiet sallyport.slot=a",
         ["a", " ", "sallyport.slot=", " sallyport.slot=a"],
         runningSlot,
+      ),
+    ],
+    [
+      "note of a trial's timer",
+      edge("boot/sallyport/trial-ended", 128, "timer b\n", ["timer b", "\n", "a", "\0"], async (at) =>
+        notIgnored(await linuxBootEnd({ root: at, directory: join(at, "boot/sallyport") }).told("b")),
       ),
     ],
     [
