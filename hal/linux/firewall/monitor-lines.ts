@@ -4,6 +4,8 @@ import { singleLine } from "../../format/text.ts";
 
 /** Of a line, only what names the object is kept. */
 const LINE_CHARACTERS_MAX = 256;
+/** No line that counts is shorter: `add table inet sallyport`. */
+const LINE_CHARACTERS_MIN = 24;
 const OURS = /^(?:add|insert|replace|create|delete|destroy|reset) [a-z ]{1,20}? ?inet sallyport(?:\s|$)/u;
 const GENERATION = /^# new generation \d+ by process (\d{1,10}) \((.{0,64})\)$/u;
 /** nft(8): the kernel's messages came faster than nft read them. */
@@ -18,38 +20,31 @@ export interface Touched {
   readonly what: string;
 }
 
-/** Cuts a stream into lines, of which it keeps the beginning only. */
+/** Reads a stream of lines, of which it keeps the beginning only. */
 export class MonitorReader {
-  #line = "";
+  #rest = "";
   #what: string | undefined;
 
   /** @returns the transactions that ended in `text` and touched our table. */
   read(text: string): readonly Touched[] {
+    const lines = `${this.#rest}${text}`.split("\n");
+    this.#rest = (lines.pop() ?? "").slice(0, LINE_CHARACTERS_MAX);
     const touched: Touched[] = [];
-    let from = 0;
-    for (let to = text.indexOf("\n"); to !== -1; to = text.indexOf("\n", from)) {
-      this.#keep(text, from, to);
-      from = to + 1;
-      const line = this.#line;
-      this.#line = "";
-      touched.push(...this.#take(line));
+    for (const line of lines) {
+      if (line.length < LINE_CHARACTERS_MIN) continue;
+      const told = this.#take(line.slice(0, LINE_CHARACTERS_MAX));
+      if (told !== undefined) touched.push(told);
     }
-    this.#keep(text, from, text.length);
     return touched;
   }
 
-  #keep(text: string, from: number, to: number): void {
-    const room = LINE_CHARACTERS_MAX - this.#line.length;
-    if (room > 0) this.#line += text.slice(from, Math.min(to, from + room));
-  }
-
-  #take(line: string): readonly Touched[] {
-    if (LOST.test(line)) return [{ pid: undefined, by: "unknown: notifications were lost", what: "unknown" }];
-    if (OURS.test(line)) this.#what ??= singleLine(line, LINE_CHARACTERS_MAX);
+  #take(line: string): Touched | undefined {
+    if (LOST.test(line)) return { pid: undefined, by: "unknown: notifications were lost", what: "unknown" };
+    if (this.#what === undefined && OURS.test(line)) this.#what = singleLine(line, LINE_CHARACTERS_MAX);
     const [, pid, name = ""] = GENERATION.exec(line) ?? [];
-    if (pid === undefined) return [];
     const what = this.#what;
+    if (pid === undefined || what === undefined) return undefined;
     this.#what = undefined;
-    return what === undefined ? [] : [{ pid: Number(pid), by: `${singleLine(name, LINE_CHARACTERS_MAX)} (${pid})`, what }];
+    return { pid: Number(pid), by: `${singleLine(name, LINE_CHARACTERS_MAX)} (${pid})`, what };
   }
 }

@@ -1,6 +1,8 @@
 // The edges of the machine: what devices, firmware, the kernel and other programs say about it.
 import { join } from "node:path";
 import { canonicalTable, readListing } from "../../../hal/linux/firewall/canonical.ts";
+import { linuxBootEnd } from "../../../hal/linux/boot-end.ts";
+import { MonitorReader } from "../../../hal/linux/firewall/monitor-lines.ts";
 import { LISTING_BYTES_MAX } from "../../../hal/linux/firewall/limits.ts";
 import { linuxHardware } from "../../../hal/linux/identity/index.ts";
 import { kernel, readLists } from "../../../hal/linux/network/dhcp/kernel.ts";
@@ -38,6 +40,7 @@ export function machineEdges(): ReadonlyMap<string, Edge> {
     ["event of udevadm", eventEdge()],
     ["listing of nft", listingEdge()],
     ["answers of iproute2", answersEdge()],
+    ["notifications of nft", notificationsEdge()],
     ...kernelEdges(),
     ...nameEdges(),
     ["add-on of a slot", addonEdge()],
@@ -121,6 +124,24 @@ function answersEdge(): Edge {
   };
 }
 
+/** What one read of the pipe may hold, pipe(7). Objects of others may be of any length. */
+function notificationsEdge(): Edge {
+  const bytesMax = 65_536;
+  const step = "add rule inet sallyport input accept\n";
+  const steps = step.repeat(1700);
+  return {
+    bytesMax,
+    boundedBefore: true,
+    take: (bytes) => notIgnored(new MonitorReader().read(Buffer.from(bytes).toString("latin1"))[0]),
+    valid: () => padded(`${steps}# new generation 5 by process 7 (nft)\n`, bytesMax),
+    worst: new Map(
+      ["a", "\n", step, "add ", "# new generation 5 by process 7 (nft)\n", "add rule inet other c ip saddr 1.1.1.1\n", "(\n"].map(
+        (fill) => [JSON.stringify(fill), text(fill, bytesMax)],
+      ),
+    ),
+  };
+}
+
 /** Files of /proc, /sys and /etc under a root of the lab's. */
 function kernelEdges(): readonly (readonly [string, Edge])[] {
   const root = (path: string, bytes: Uint8Array): string => {
@@ -200,6 +221,12 @@ function kernelEdges(): readonly (readonly [string, Edge])[] {
         "quiet sallyport.slot=a",
         ["a", " ", "sallyport.slot=", " sallyport.slot=a"],
         runningSlot,
+      ),
+    ],
+    [
+      "note of a trial's timer",
+      edge("boot/sallyport/trial-ended", 128, "timer b\n", ["timer b", "\n", "a", "\0"], async (at) =>
+        notIgnored(await linuxBootEnd({ root: at, directory: join(at, "boot/sallyport") }).told("b")),
       ),
     ],
     [

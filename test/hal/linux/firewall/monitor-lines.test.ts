@@ -25,11 +25,7 @@ test("[LCK-69] a transaction that touches our table is told at its end, with who
   ] as const) {
     t.match(new MonitorReader().read(text), told, text);
     const reader = new MonitorReader();
-    t.match(
-      Array.from(text, (unit) => reader.read(unit)).flat(),
-      told,
-      "in any pieces",
-    );
+    t.match(Array.from(text, (unit) => reader.read(unit)).flat(), told, "in any pieces");
   }
   for (const text of [
     "add table inet sallyport2\n# new generation 5 by process 7 (nft)\n",
