@@ -2,95 +2,23 @@
 // [ID-2]
 
 /**
- * In the form that {@link bare} gives. Collected from DMI tables seen in the field; add a line for
- * a board maker's new spelling.
+ * Words of which makers compose what stands in the place of a serial. Collected from DMI tables
+ * seen in the field; add a word for a board maker's new phrase.
  */
+const WORDS: readonly string[] = (
+  "applicable asset assigned avail available bad base be bios blank board by chassis data " +
+  "default defined dummy empty enclosure engineering eval evaluation fill filled generic id " +
+  "index info information initialised initialized installed invalid mb me missing mother na " +
+  "name nil no none not null num numb number oem please present product programmed prototype " +
+  "provided reserved sample ser serial set settable sku sn specified standard string " +
+  "supported sys system tag tbd tbf test to unavailable undefined unknow unknown " +
+  "unprogrammed unset unspecified used version void"
+)
+  .split(" ")
+  .sort((a, b) => b.length - a.length); // "none" before "no"
+
+/** In the form that {@link bare} gives, and not made of {@link WORDS}. */
 const PLACEHOLDERS: ReadonlySet<string> = new Set([
-  "assetnumber",
-  "assettag",
-  "bad",
-  "badindex",
-  "baseboardserial",
-  "blank",
-  "board",
-  "boardserial",
-  "boardsn",
-  "chassisid",
-  "chassisserial",
-  "chassissn",
-  "default",
-  "defaultstring",
-  "dummy",
-  "empty",
-  "emptystring",
-  "engineeringsample",
-  "eval",
-  "fill",
-  "generic",
-  "invalid",
-  "invalidserial",
-  "mbsn",
-  "missing",
-  "motherboard",
-  "na",
-  "nil",
-  "no",
-  "noassetinformation",
-  "noassettag",
-  "noenclosure",
-  "noinformation",
-  "none",
-  "noserial",
-  "nosn",
-  "notapplicable",
-  "notassigned",
-  "notavailable",
-  "notdefined",
-  "notinstalled",
-  "notpresent",
-  "notprogrammed",
-  "notprovided",
-  "notset",
-  "notsettable",
-  "notspecified",
-  "notsupported",
-  "notused",
-  "null",
-  "nullstring",
-  "oem",
-  "oemdefault",
-  "oemstring",
-  "productname",
-  "productserial",
-  "productsn",
-  "prototype",
-  "reserved",
-  "sample",
-  "sampleserial",
-  "serial",
-  "serialno",
-  "sernum",
-  "sernum0",
-  "skunumber",
-  "sn",
-  "standard",
-  "system",
-  "systemproductname",
-  "systemserial",
-  "systemsn",
-  "systemversion",
-  "tbd",
-  "test",
-  "testsample",
-  "tobedefined",
-  "unavailable",
-  "undefined",
-  "unknown",
-  "unprogrammed",
-  "unset",
-  "unspecified",
-  "void",
-  "xxx",
   "87654321",
   "987654321",
   "9876543210",
@@ -157,11 +85,19 @@ const BORROWED_ENDS: ReadonlySet<string> = new Set([
 
 /** [ID-2] True for a serial that does not identify this one board. */
 export function isPlaceholderSerial(serial: string): boolean {
-  const text = bare(serial);
+  const text = bare(serial).replace(/^0x/u, "");
   if (/^(.?)\1*$/u.test(text)) return true; // nothing left, or all the same digit or letter
-  if (PLACEHOLDERS.has(text)) return true;
+  if (PLACEHOLDERS.has(text) || isPhrase(text)) return true;
   if (PLACEHOLDER_PARTS.some((part) => text.includes(part))) return true;
   return text.length >= COUNTING_LENGTH_MIN && COUNTING.some((row) => row.startsWith(text));
+}
+
+/** Whether it is made of {@link WORDS} alone, perhaps with zeros behind: "S/N: 0000". */
+function isPhrase(text: string): boolean {
+  let at = 0;
+  for (let word: string | undefined = ""; word !== undefined; at += word?.length ?? 0)
+    word = WORDS.find((each) => text.startsWith(each, at));
+  return at > 0 && /^0*$/u.test(text.slice(at));
 }
 
 /**

@@ -46,6 +46,15 @@ test("[ID-1] of several MACs the lowest is taken, in any order of discovery", as
 });
 
 const PLACEHOLDERS = [
+  "BIOS Serial",
+  "Not Initialized",
+  "None Provided",
+  "Unspecified System Serial",
+  "Please fill by OEM",
+  "S/N: 0000",
+  "SN0000000000",
+  "0x00000000",
+  "Evaluation Board",
   "",
   " ",
   "0",
@@ -127,7 +136,21 @@ test("[ID-2] placeholder serials never become an id", async (t) => {
 });
 
 test("[ID-2] real serials that resemble placeholders become an id", async (t) => {
-  for (const id of ["1234", "SN4711", "OEM-7731", "0001", "NONE-1", "5CD1234X5Z", "VMware-56.4d.1a", "98765", "GW-987654321x"])
+  for (const id of [
+    "1234",
+    "SN4711",
+    "OEM-7731",
+    "0001",
+    "SN-0001",
+    "BOARD7",
+    "Test0010",
+    "SNDEFAULTX1",
+    "NONE-1",
+    "5CD1234X5Z",
+    "VMware-56.4d.1a",
+    "98765",
+    "GW-987654321x",
+  ])
     t.equal(chooseIdentity({ ...BOARD, serials: [id] }).id, id);
 });
 
