@@ -198,7 +198,7 @@ async function startMessaging(
   context: HubContext,
   starting: AsyncDisposableStack,
 ): Promise<{ readonly broker: Broker; readonly delivery: OutboxDelivery }> {
-  const { authority, store, journal, events, onFault } = context;
+  const { authority, store, journal, events, clock, onFault } = context;
   const { listen = "0.0.0.0", mqttPort = authority.anchors.mqttPort, minTls = MIN_TLS_DEFAULT } = options;
   // The broker calls these back only after it has started.
   const later: { broker?: Broker; delivery?: OutboxDelivery } = {};
@@ -224,7 +224,13 @@ async function startMessaging(
     onClosed: (deviceId) => later.delivery?.disconnected(deviceId),
   });
   later.broker = broker;
-  const delivery = startDelivery({ store, journal, deliver: (...message) => broker.deliver(...message), onFault });
+  const delivery = startDelivery({
+    store,
+    journal,
+    deliver: (...message) => broker.deliver(...message),
+    onFault,
+    retentionMs: () => clock.retentionMs(),
+  });
   later.delivery = delivery;
   starting.defer(() => delivery.stop());
   starting.defer(() => broker.stop());

@@ -18,6 +18,8 @@ export interface DeliveryOptions {
   readonly journal: JournalWriter;
   readonly deliver: Broker["deliver"];
   readonly onFault: (fault: Fault) => void;
+  /** [STA-53] By which expired messages are removed. Which are still sent, the wall clock says. */
+  readonly retentionMs: () => number;
 }
 
 export interface OutboxDelivery {
@@ -35,6 +37,7 @@ export function startDelivery(options: DeliveryOptions): OutboxDelivery {
 
 interface InFlight {
   readonly deviceId: DeviceId;
+  /** By the monotonic clock: one that is set back must not keep a message from being resent. */
   readonly sinceMs: number;
 }
 
@@ -87,13 +90,13 @@ class Delivery implements OutboxDelivery {
   }
 
   async #sendOnce(nowMs: number): Promise<void> {
-    await this.#dropExpired(nowMs);
+    await this.#dropExpired();
     for (const queued of await this.#options.store.outbox.due(nowMs, UNACKNOWLEDGED_PER_DEVICE_MAX))
-      if (!this.#inFlight.has(queued.id) && !this.#delivered.has(queued.id)) this.#send(queued, nowMs);
+      if (!this.#inFlight.has(queued.id) && !this.#delivered.has(queued.id)) this.#send(queued);
   }
 
-  #send({ deviceId, id, channel, message }: Queued, sinceMs: number): void {
-    this.#inFlight.set(id, { deviceId, sinceMs });
+  #send({ deviceId, id, channel, message }: Queued): void {
+    this.#inFlight.set(id, { deviceId, sinceMs: performance.now() });
     this.#options.deliver(deviceId, channel, message, {
       acknowledged: () => this.#acknowledge(id),
       // The device has not subscribed yet. When it does, the due messages are sent.
@@ -127,15 +130,16 @@ class Delivery implements OutboxDelivery {
     return true;
   }
 
-  async #dropExpired(nowMs: number): Promise<void> {
-    const { store, journal } = this.#options;
-    const expired = await store.outbox.expired(nowMs);
+  async #dropExpired(): Promise<void> {
+    const { store, journal, retentionMs } = this.#options;
+    const expired = await store.outbox.expired(retentionMs());
     // Called often, so it must not write when there is nothing to do.
     if (expired.length > 0) await store.commit(...expired.map(({ id }) => store.outbox.remove(id)));
     for (const { deviceId, channel, kind, id, deliveredAtMs } of expired) {
       this.#inFlight.delete(id);
       if (deliveredAtMs === undefined) journal("message.expired", deviceId, { channel, kind, id });
     }
+    const nowMs = performance.now();
     for (const [id, { sinceMs }] of this.#inFlight) if (nowMs - sinceMs >= RESEND_MS) this.#inFlight.delete(id);
   }
 

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runProgram } from "../../hal/linux/index.ts";
 import type { Rig } from "../lab/worlds/rig.ts";
+import { HANG_MS } from "../lab/runner/process.ts";
 
 /** The stored certificate request as openssl reads it. */
 export async function readRequest(
@@ -13,7 +14,7 @@ export async function readRequest(
   const { stdout, stderr } = await runProgram(
     "openssl",
     ["req", "-inform", "DER", "-in", join(rig.board.agentState, "request.der"), "-verify", "-noout", "-text"],
-    { timeoutMs: 10_000, outputBytesMax: 65_536 },
+    { timeoutMs: HANG_MS, outputBytesMax: 65_536 },
   );
   const found = (pattern: RegExp): string => pattern.exec(stdout)?.[1]?.trim() ?? "";
   return {

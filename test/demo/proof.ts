@@ -1,7 +1,7 @@
 // How a step proves itself: by assertions, and by waiting for a state of the device.
 import { Fault } from "../../hal/fault.ts";
 import type { DeviceStatus } from "../../agent/status/format.ts";
-import { eventually } from "../lab/runner/process.ts";
+import { eventually, HANG_MS } from "../lab/runner/process.ts";
 import type { World } from "./world.ts";
 
 /** @throws Fault `process.failed`: the step did not happen. */
@@ -13,7 +13,7 @@ export async function statusWhen(
   { rig }: Pick<World, "rig">,
   what: string,
   wanted: (status: DeviceStatus) => boolean,
-  timeoutMs = 40_000,
+  timeoutMs = HANG_MS,
 ): Promise<DeviceStatus> {
   return eventually(
     what,

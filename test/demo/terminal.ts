@@ -2,6 +2,7 @@
 import type { SerialConnection } from "../../hal/ports.ts";
 import { Fault } from "../../hal/fault.ts";
 import { linuxSerialPort } from "../../hal/linux/serial/index.ts";
+import { HANG_MS } from "../lab/runner/process.ts";
 
 export interface Terminal {
   type(text: string): Promise<void>;
@@ -25,7 +26,7 @@ export async function openTerminal(path: string): Promise<Terminal> {
   })();
   return {
     type: (text) => line.write(Buffer.from(text)),
-    async until(pattern, timeoutMs = 10_000) {
+    async until(pattern, timeoutMs = HANG_MS) {
       const late = AbortSignal.timeout(timeoutMs);
       while (!pattern.test(received.text)) {
         if (late.aborted)

@@ -9,6 +9,7 @@ import { IMAGE_FOLDER } from "../../../build/image/paths.ts";
 import { needsBase } from "../../lab/runner/debian-base.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
+import { HANG_MS } from "../../lab/runner/process.ts";
 
 interface Disk {
   /** Path in sysfs, below /sys/devices. */
@@ -47,7 +48,7 @@ async function boot(t: TestContext, disks: readonly Disk[], cmdline = CMDLINE): 
   await put("proc/cmdline", cmdline);
   await mkdir(join(root, "sys/class/block"), { recursive: true });
   for (const disk of disks) await plugIn(root, disk, put);
-  spawnSync("/usr/sbin/chroot", [root, "/init"], { env: {}, timeout: 60_000 });
+  spawnSync("/usr/sbin/chroot", [root, "/init"], { env: {}, timeout: HANG_MS });
   const opened = / (\/dev\/\S+) /u.exec(await readFile(join(root, "log"), "utf8"))?.[1];
   return opened ?? (await readFile(join(root, "dev/kmsg"), "utf8"));
 }

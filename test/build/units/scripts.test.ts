@@ -8,6 +8,7 @@ import { makeEsp, powerOnSystemdBoot } from "../../lab/fakes/systemd-boot.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
+import { HANG_MS } from "../../lab/runner/process.ts";
 
 /** A machine that runs from `slot`. */
 async function machine(t: TestContext, slot: string, images: Readonly<Record<string, "a" | "b">>) {
@@ -29,7 +30,7 @@ async function machine(t: TestContext, slot: string, images: Readonly<Record<str
         SALLYPORT_REBOOT: reboot,
       },
       encoding: "utf8",
-      timeout: 20_000,
+      timeout: HANG_MS,
     });
   return {
     root,

@@ -10,6 +10,7 @@ import { canonicalJson } from "../../../hal/format/json.ts";
 import { temporaryDirectory } from "../../lab/runner/temporary.ts";
 import { settingsOf, UNITS } from "../../lab/runner/units.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
+import { HANG_MS } from "../../lab/runner/process.ts";
 
 const skip = needs("mounts");
 const SCRIPT = `${UNITS}/usr/lib/sallyport/wipe-state`;
@@ -126,7 +127,7 @@ async function machine(t: TestContext, marker = "wipe\n", fstrim = "exit 0"): Pr
             SALLYPORT_CONSOLE: join(tools, "console"),
             ...env,
           },
-          timeout: 60_000,
+          timeout: HANG_MS,
         },
       ),
     files: async () => {

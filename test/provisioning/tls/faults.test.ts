@@ -5,6 +5,7 @@ import { tlsFault } from "../../../provisioning/tls/faults.ts";
 import { openStrictTls, secureContextFor } from "../../../provisioning/tls/index.ts";
 import { NEVER_ASKED } from "../../lab/counterparts/pki.ts";
 import { startTcpPeer } from "../../lab/counterparts/tls-peer.ts";
+import { HANG_MS } from "../../lab/runner/process.ts";
 
 const failure = (code: string | undefined, message: string): Error =>
   Object.assign(new RangeError(message), code === undefined ? {} : { code });
@@ -46,7 +47,7 @@ test("[TUN-2] what does not speak TLS is named as that, without OpenSSL's source
   for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "nonsense nonsense nonsense"]) {
     const port = await startTcpPeer(t, (socket) => void socket.once("data", () => socket.end(answer)));
     const hub = { host: "127.0.0.1", port, authority: NEVER_ASKED };
-    const error: unknown = await openStrictTls(hub, secureContextFor(hub, undefined), AbortSignal.timeout(60_000)).then(
+    const error: unknown = await openStrictTls(hub, secureContextFor(hub, undefined), AbortSignal.timeout(HANG_MS)).then(
       () => undefined,
       (refused: unknown) => refused,
     );

@@ -7,7 +7,7 @@ import { SHUT_USB } from "../../../../hal/linux/firewall/dead-man.ts";
 import { linuxDeadManSwitch } from "../../../../hal/linux/firewall/index.ts";
 import { HUB, KEYBOARD, STICK } from "../../../lab/fakes/usb-tree.ts";
 import type { TestContext } from "../../../lab/runner/context.ts";
-import { eventually } from "../../../lab/runner/process.ts";
+import { eventually, HANG_MS } from "../../../lab/runner/process.ts";
 import { UNITS } from "../../../lab/runner/units.ts";
 import { type DeadManWorld, deadManWorld, HOUR_MS, wayBack } from "../../../lab/worlds/dead-man.ts";
 
@@ -127,7 +127,7 @@ test("[LCK-15] [LCK-21] where systemd sees the warden end, the same devices are 
   await mkdir(join(root, "bin"), { recursive: true });
   await writeFile(join(root, "bin/nft"), `#!/bin/sh\necho "$2" >> "${root}/unit-nft.log"\n`, { mode: 0o755 });
   const run = () =>
-    spawnSync("/bin/sh", [script], { env: { PATH: `${root}/bin:/usr/bin:/bin`, SALLYPORT_ROOT: root }, timeout: 60_000 }).status;
+    spawnSync("/bin/sh", [script], { env: { PATH: `${root}/bin:/usr/bin:/bin`, SALLYPORT_ROOT: root }, timeout: HANG_MS }).status;
   const holder = linuxDeadManSwitch({ directory: place, root, command: ["true"] });
   await holder.arm(wayBack({ devices: [device("1-1"), device("1-3.2")], ports: ["1-4"] }), HOUR_MS);
   t.equal(run(), 0);
