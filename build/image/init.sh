@@ -5,6 +5,7 @@
 export PATH=/bin
 # Severity "critical" is printed even by a quiet kernel.
 say() { echo "<2>sallyport-initrd: $*" > /dev/kmsg; }
+tell() { echo "<4>sallyport-initrd: $*" > /dev/kmsg; }
 fail() { say "$*"; sleep 1; exit 1; }
 
 mount -t proc -o nosuid,nodev,noexec proc /proc
@@ -13,11 +14,44 @@ mount -t devtmpfs -o mode=0755,nosuid dev /dev
 
 # The order follows the dependencies. Drivers of missing hardware just stay unused.
 for module in $(cat /modules/order); do insmod "/modules/$module" 2> /dev/null; done
-# The watchdog is opened, and closed without the magic character, so it keeps running: a system that
-# does not take it over in time is restarted.
-[ -c /dev/watchdog0 ] && : > /dev/watchdog0
 
-slot="" verity=""
+# [OTA-80] The watchdog gets the time that the command line gives systemd. A driver's own default of
+# 30 s would reset a slow board again and again before systemd could take over. busybox sets the
+# time (WDIOC_SETTIMEOUT) and is killed: a watchdog that is closed without the magic character keeps
+# running. What the driver made of it is read back, because drivers have bounds of their own.
+arm_watchdog() { # SECONDS
+  [ -c /dev/watchdog0 ] || return 0
+  facts=/sys/class/watchdog/watchdog0 seconds=$1 most="" tries=0
+  case $seconds in "" | *[!0-9]*) seconds=60 ;; esac
+  read -r most 2> /dev/null < $facts/max_timeout
+  case $most in "" | 0 | *[!0-9]*) ;; *) [ "$seconds" -le "$most" ] || seconds=$most ;; esac
+  watchdog -F -T "$seconds" -t "$seconds" /dev/watchdog0 2> /dev/null &
+  until is_armed "$seconds"; do
+    tries=$((tries + 1))
+    [ $tries -lt 50 ] || break
+    sleep 0.1
+  done
+  kill -9 $! 2> /dev/null && wait $! 2> /dev/null
+  # [OTA-81] Where that did not work, it is opened as it is: better a short time than none.
+  is_armed "" || : > /dev/watchdog0
+  took=""
+  read -r took 2> /dev/null < $facts/timeout
+  note="the watchdog resets this machine after ${took:-an unknown number of} s"
+  if [ "$took" = "$1" ]; then tell "$note"; else say "$note instead of ${1:-(not set)}"; fi
+}
+is_armed() { # SECONDS, or nothing for any time
+  state="" now=""
+  read -r state 2> /dev/null < $facts/state
+  read -r now 2> /dev/null < $facts/timeout
+  [ "$state" = active ] && { [ -z "$1" ] || [ "$now" = "$1" ]; }
+}
+
+slot="" verity="" watchdog=""
+for word in $(cat /proc/cmdline); do
+  case $word in systemd.watchdog_sec=*) watchdog=${word#*=} ;; esac
+done
+arm_watchdog "$watchdog"
+
 for word in $(cat /proc/cmdline); do
   case $word in
     sallyport.slot=*) [ -z "$slot" ] || fail "the command line names two slots"; slot=${word#*=} ;;

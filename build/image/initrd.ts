@@ -43,7 +43,7 @@ export async function shellInitrd({ tools, kernel }: Base, { init, applets, modu
   return entries;
 }
 
-const APPLETS = ["sh", "basename", "cat", "dirname", "grep", "insmod", "mount", "sleep", "switch_root"];
+const APPLETS = ["sh", "basename", "cat", "dirname", "grep", "insmod", "mount", "sleep", "switch_root", "watchdog"];
 
 /** Makes the initrd of a gateway, which opens its verified root. */
 export async function makeInitrd(base: Base): Promise<Buffer> {

@@ -72,7 +72,9 @@ async function makeFiles(options: Options, given: string, version: string, work:
   const [root, logTo, usb] = [at("root"), options["log-to"], options.usb === "2" ? 2 : 0] as const;
   await step("the device's root", () => makeSystem({ base, given, root, version, programs: at("programs"), logTo }));
   const verified = await step("root image", () => makeRoot(root, at("root.img"), version, options.level));
-  await step("kernel image", () => makeKernel({ base, verified, usb, logTo }, at("kernel.efi")));
+  await step("kernel image", () =>
+    makeKernel({ base, verified, usb, logTo, watchdogS: options["watchdog-s"] }, at("kernel.efi")),
+  );
   const parts = { base, kernel: at("kernel.efi"), root: at("root.img") };
   const sizes = { esp: options["esp-mib"], slot: options["slot-mib"], data: options["data-mib"] };
   if (!options["parts-only"]) await step("disk", () => makeDisk(at("disk.img"), work, parts, sizes));

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { argumentErrorText } from "../../hal/format/text.ts";
 import { check } from "../../hal/format/schema.ts";
+import { WATCHDOG_S } from "./kernel.ts";
 import { GIVEN } from "./system.ts";
 
 const GIVEN_NAMES = Object.keys(GIVEN);
@@ -21,6 +22,8 @@ export const USAGE = `usage: npm run image -- --files DIR --out DIR
   --esp-mib N --slot-mib N --data-mib N
                      sizes in MiB (default: 256, 192 and 128)
   --level N          compression level, 1 to 22 (default: 15)
+  --watchdog-s N     seconds until the watchdog resets a system that has stopped, 30 to 600
+                     (default: ${WATCHDOG_S})
   --json             prints one line of JSON at the end on standard output, and everything else on
                      standard error
   --help             prints this text
@@ -42,6 +45,7 @@ const optionsSchema = v.strictObject({
   "slot-mib": wholeNumber(64, 65_536, 192),
   "data-mib": wholeNumber(32, 262_144, 128),
   level: wholeNumber(1, 22, 15),
+  "watchdog-s": wholeNumber(30, 600, WATCHDOG_S),
   json: v.optional(v.boolean(), false),
 });
 export type Options = v.InferOutput<typeof optionsSchema>;

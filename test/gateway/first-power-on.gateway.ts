@@ -29,6 +29,10 @@ import { temporaryDirectory } from "../lab/runner/temporary.ts";
 const BOOT_MS_MAX = 400_000;
 const STEP_MS_MAX = 150_000;
 const LOOK_EVERY_MS = 500;
+const CYCLES = 30;
+/** An emulated board takes some hundred milliseconds to find out what was plugged in. */
+const IN_FOR_MS_MIN = 250;
+const IN_FOR_LONGER_MS = 50;
 /** In every release: build/units/usr/lib/sysusers.d. */
 const AGENT_UID = 900;
 const PROMPT = `\n${ID}> `;
@@ -39,7 +43,7 @@ const WAY_IN =
   /login:|password|root@|[#$] $|sh-5|initramfs|emergency|rescue|Boot Menu|Boot in|systemd-boot|Sallyport gateway|Shell>|grub|BusyBox|sysrq/imu;
 
 test(
-  "[ID-4] [ID-6] [ID-7] [ID-26] [LCK-7] [LCK-14] [CON-3] a bare gateway is switched on for the first time",
+  "[ID-4] [ID-6] [ID-7] [ID-26] [LCK-7] [LCK-14] [LCK-71] [CON-3] [OTA-80] a bare gateway is switched on for the first time",
   { skip: needs("qemu", "image", "swtpm", "tpm2-provider"), timeout: 900_000 },
   async (t) => {
     const directory = await temporaryDirectory(t);
@@ -107,6 +111,7 @@ test(
     );
     for (const device of [stick, keyboard, late]) await gateway.unplug(device);
     await usbBecomes(t, site, []);
+    await inAndOut(t, site);
     await neverSetUp(t, [stick, keyboard, late], kernelAtMs);
     for (const port of ["1-2", "2-1", "2-3"])
       t.match(gateway.log.all(), `usb ${port}: Device is not authorized for usage`, "[LCK-7] the kernel itself confirms it");
@@ -143,6 +148,11 @@ async function startKernel(t: Test, { gateway }: Site): Promise<number> {
   const kernel = gateway.waitFor(/EFI stub: /u, BOOT_MS_MAX).then(() => Date.now());
   const startedAtMs = await holding(gateway, "serial", [" ", "e", "\u001B", "d", "w", "\u001B[A", "\r"], kernel);
   t.ok(await gateway.log.waitFor(/watchdog0: watchdog did not stop!/u, BOOT_MS_MAX), "the initrd has started the watchdog");
+  const [, seconds] = await gateway.log.waitFor(
+    /sallyport-initrd: the watchdog resets this machine after (\d+) s\n/u,
+    BOOT_MS_MAX,
+  );
+  t.equal(seconds, "180", "[OTA-80] with the image's time, which the driver took");
   await holding(gateway, "log", [BREAK, "h"], gateway.log.waitFor(/systemd\[1\]: /u, BOOT_MS_MAX));
   t.notMatch(gateway.log.all(), /sysrq/iu, "no SysRq key on the kernel's own line");
   return startedAtMs;
@@ -221,6 +231,27 @@ async function usbBecomes(t: Test, { hub }: Site, lines: readonly string[]): Pro
     await eventually("USB as expected", look, STEP_MS_MAX, LOOK_EVERY_MS),
     "[LCK-8] the hub is told what is plugged in, and that it is not authorized",
   );
+}
+
+/** [LCK-71] Thirty times a stick is pulled out as soon as the kernel may have named it. */
+async function inAndOut(t: Test, site: Site): Promise<void> {
+  const { gateway } = site;
+  const quick: UsbDevice = { id: "quick", kind: "stick", port: "4" };
+  for (let n = 0; n < CYCLES; n++) {
+    await gateway.plug(quick);
+    await sleep(IN_FOR_MS_MIN + n * IN_FOR_LONGER_MS);
+    await gateway.unplug(quick);
+  }
+  await usbBecomes(t, site, []);
+  // the kernel says this of each device of which it has sent an event
+  const named = gateway.log.all().match(/usb 2-4: Device is not authorized for usage/gu)?.length ?? 0;
+  t.comment(`the kernel named ${named} of ${CYCLES}`);
+  t.ok(named > 0, "control: the kernel saw some of them");
+  const isOne = ({ event, detail }: AuditRecord): boolean =>
+    (event === "usb.missed" || event === "usb.refused") && detail?.["port"] === "2-4";
+  const told = (await records(site, (all) => all.filter((one) => isOne(one)).length >= named)).filter((one) => isOne(one));
+  t.equal(told.length, named, "[LCK-71] each stick that the kernel named is recorded, however short it was there");
+  t.comment(`of them, ${told.filter(({ event }) => event === "usb.missed").length} were gone before they were judged`);
 }
 
 async function records(site: Site, enough: (records: readonly AuditRecord[]) => boolean): Promise<readonly AuditRecord[]> {

@@ -13,6 +13,14 @@ import {
 
 export type UsbArrival = Pick<UsbEvent, "port" | "number" | "id">;
 
+interface Taken {
+  /** Something came or went. */
+  readonly changed: boolean;
+  readonly came: readonly UsbArrival[];
+  /** Devices that came faster than they are listed. */
+  readonly unseen: number;
+}
+
 export interface UsbArrivalsOptions {
   /** Undefined where this machine's events cannot be followed. */
   readonly events: UsbEvents | undefined;
@@ -70,12 +78,20 @@ export class UsbArrivals {
   }
 
   /** @returns what happened since the last call. */
-  take(): { readonly changed: boolean; readonly came: readonly UsbArrival[]; readonly unseen: number } {
+  take(): Taken {
     const taken = { changed: this.#changed, came: this.#came, unseen: this.#unseen };
     this.#changed = false;
     this.#came = [];
     this.#unseen = 0;
     return taken;
+  }
+
+  /** Takes back what could not be looked at, because the tree could not be read. */
+  putBack({ came, unseen }: Taken): void {
+    const all = [...came, ...this.#came];
+    this.#came = all.slice(-USB_ARRIVALS_MAX);
+    this.#unseen += unseen + all.length - this.#came.length;
+    this.#changed = true;
   }
 
   #heard(listening: boolean): void {

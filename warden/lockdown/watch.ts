@@ -64,24 +64,34 @@ class Watch {
 
   async #turn(): Promise<void> {
     const { lockdown, clock, trail } = this.#options;
-    const { changed, came, unseen } = this.#arrivals.take();
+    const taken = this.#arrivals.take();
     const isShut = lockdown.status().at === "shut";
-    const found = changed || isShut || !this.#arrivals.isListening ? await this.#plugged() : this.#known;
+    const found = taken.changed || isShut || !this.#arrivals.isListening ? await this.#plugged() : this.#known;
     const due = clock.monotonicMs() - this.#checkedAtMs >= RECHECK_MS && !isShut;
     if (due || (found !== undefined && found !== this.#known)) {
       this.#checkedAtMs = clock.monotonicMs();
-      await lockdown.recheck();
+      await this.#recheck();
     }
     this.#known = found; // as found before the check: what came since is checked in the next turn
     const devices = lockdown.devices();
     trail.devices(devices);
+    if (found === undefined) return this.#arrivals.putBack(taken);
     // [LCK-71] an event may come between a check and the turn that hears of it
     trail.missed(
-      came.filter((arrival) => ![...devices, ...this.#before].some((device) => isThis(device, arrival))),
-      unseen,
+      taken.came.filter((arrival) => ![...devices, ...this.#before].some((device) => isThis(device, arrival))),
+      taken.unseen,
     );
     this.#before = devices;
     trail.notKnown(lockdown.notKnown());
+  }
+
+  /** A check that fails must not take away what is to be recorded. */
+  async #recheck(): Promise<void> {
+    try {
+      await this.#options.lockdown.recheck();
+    } catch (error) {
+      this.#options.report(asFault(error, "assert.broken", "check the lockdown"));
+    }
   }
 
   async #plugged(): Promise<string | undefined> {

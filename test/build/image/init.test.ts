@@ -31,10 +31,30 @@ const CARD = { path: "pci0000:00/0000:00:1b.0/mmc_host/mmc1/mmc1:aaaa/block/mmcb
 const FAKES = { insmod: "", dmsetup: 'echo "$*" > /log', mount: "", sleep: "", switch_root: "" };
 const CMDLINE = `quiet sallyport.verity=100:${"a".repeat(64)}:5a17 sallyport.slot=a\n`;
 
+type Put = (path: string, content: string, mode?: number) => Promise<void>;
+
 /** @returns the device that is opened as the root, or why none is. */
 async function boot(t: TestContext, disks: readonly Disk[], cmdline = CMDLINE): Promise<string> {
+  const { opened, said } = await run(t, disks, cmdline);
+  return opened ?? said;
+}
+
+interface Run {
+  readonly opened: string | undefined;
+  /** The last message to the kernel's log. */
+  readonly said: string;
+  readonly text: (path: string) => Promise<string>;
+}
+
+async function run(
+  t: TestContext,
+  disks: readonly Disk[],
+  cmdline: string,
+  prepare: (root: string, put: Put) => Promise<void> = async () => undefined,
+): Promise<Run> {
   const root = await temporaryDirectory(t);
-  const put = async (path: string, content: string, mode = 0o644): Promise<void> => {
+  const text = (path: string): Promise<string> => readFile(join(root, path), "utf8");
+  const put: Put = async (path, content, mode = 0o644) => {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), content, { mode });
   };
@@ -48,16 +68,12 @@ async function boot(t: TestContext, disks: readonly Disk[], cmdline = CMDLINE): 
   await put("proc/cmdline", cmdline);
   await mkdir(join(root, "sys/class/block"), { recursive: true });
   for (const disk of disks) await plugIn(root, disk, put);
+  await prepare(root, put);
   spawnSync("/usr/sbin/chroot", [root, "/init"], { env: {}, timeout: HANG_MS });
-  const opened = / (\/dev\/\S+) /u.exec(await readFile(join(root, "log"), "utf8"))?.[1];
-  return opened ?? (await readFile(join(root, "dev/kmsg"), "utf8"));
+  return { opened: / (\/dev\/\S+) /u.exec(await text("log"))?.[1], said: await text("dev/kmsg"), text };
 }
 
-async function plugIn(
-  root: string,
-  { path, partitions, type, removable = "0" }: Disk,
-  put: (path: string, content: string) => Promise<void>,
-): Promise<void> {
+async function plugIn(root: string, { path, partitions, type, removable = "0" }: Disk, put: Put): Promise<void> {
   const disk = `sys/devices/${path}`;
   const name = basename(path);
   const known = (device: string): Promise<void> =>
@@ -98,4 +114,74 @@ test("a card or stick with the same root is ignored, even when it appears first 
 
 test("with two built-in disks none is chosen", { skip }, async (t) => {
   t.match(await boot(t, [SATA, NVME]), /two built-in disks have a partition root-a: remove the one that does not belong here/u);
+});
+
+const WATCHDOG = "sys/class/watchdog/watchdog0";
+/** How drivers take a time: `$3` of `watchdog -F -T SECONDS`. */
+const DRIVERS = {
+  obeys: `echo $3 > /${WATCHDOG}/timeout`,
+  "has a bound that it does not tell": `[ $3 -gt 100 ] || echo $3 > /${WATCHDOG}/timeout`,
+  rounds: `echo 176 > /${WATCHDOG}/timeout`,
+} as const;
+
+/** A board whose watchdog runs for 30 s unless somebody sets another time. */
+async function armed(
+  t: TestContext,
+  takes: string,
+  { most, setting = "systemd.watchdog_sec=180" }: { readonly most?: string; readonly setting?: string } = {},
+): Promise<Run> {
+  return await run(t, [VIRTIO], CMDLINE.replace("quiet", `quiet ${setting}`), async (root, put) => {
+    await put(`${WATCHDOG}/state`, "inactive\n");
+    await put(`${WATCHDOG}/timeout`, "30\n");
+    if (most !== undefined) await put(`${WATCHDOG}/max_timeout`, `${most}\n`);
+    spawnSync("mknod", [join(root, "dev/watchdog0"), "c", "1", "3"]);
+    const script = `echo "$*" > /args\necho active > /${WATCHDOG}/state\n${takes}\necho $$ > /pid\nexec /bin/busybox sleep 600`;
+    await put("bin/watchdog", `#!/bin/sh\n${script}\n`, 0o755);
+  });
+}
+
+test(
+  "[OTA-80] the watchdog gets the time of the command line before the root is looked for, and its pacemaker is gone",
+  { skip },
+  async (t) => {
+    const { opened, said, text } = await armed(t, DRIVERS.obeys);
+    t.equal(opened, "/dev/vda2", "the boot goes on");
+    t.equal(await text("args"), "-F -T 180 -t 180 /dev/watchdog0\n");
+    t.equal(said, "<4>sallyport-initrd: the watchdog resets this machine after 180 s\n");
+    const pid = (await text("pid")).trim();
+    t.throws(() => process.kill(Number(pid), 0), { code: "ESRCH" }, "nothing feeds it");
+    const slow = await armed(t, DRIVERS.obeys, { setting: "systemd.watchdog_sec=600" });
+    t.match(slow.said, "after 600 s\n");
+  },
+);
+
+test("[OTA-80] [OTA-81] what the driver made of the time is read back, and said when it is another one", { skip }, async (t) => {
+  const bounded = await armed(t, DRIVERS.obeys, { most: "120" });
+  t.equal(await bounded.text("args"), "-F -T 120 -t 120 /dev/watchdog0\n", "no more than the driver takes");
+  t.equal(bounded.said, "<2>sallyport-initrd: the watchdog resets this machine after 120 s instead of 180\n");
+  t.match((await armed(t, DRIVERS.obeys, { most: "0" })).said, "after 180 s\n", "0 stands for no bound");
+  t.match(
+    (await armed(t, DRIVERS["has a bound that it does not tell"])).said,
+    "<2>sallyport-initrd: the watchdog resets this machine after 30 s instead of 180\n",
+  );
+  t.match((await armed(t, DRIVERS.rounds)).said, "after 176 s instead of 180\n");
+  t.match((await armed(t, DRIVERS.obeys, { setting: "" })).said, "after 60 s instead of (not set)\n");
+  t.match((await armed(t, DRIVERS.obeys, { setting: "systemd.watchdog_sec=3min" })).said, "after 60 s instead of 3min\n");
+  for (const takes of ["exit 1", "echo inactive > /sys/class/watchdog/watchdog0/state; exit 1"]) {
+    const { opened, said } = await armed(t, takes);
+    t.equal(opened, "/dev/vda2", "a watchdog that fails does not stop the boot");
+    t.match(said, "after 30 s instead of 180\n");
+  }
+});
+
+test("[OTA-80] a board without a watchdog boots without a word about it", { skip }, async (t) => {
+  const { opened, said } = await run(t, [VIRTIO], CMDLINE.replace("quiet", "systemd.watchdog_sec=180"));
+  t.same([opened, said], ["/dev/vda2", ""]);
+});
+
+test("[OTA-80] the initrd has the program that sets the time, and the command line names one", { skip }, async (t) => {
+  const { tools } = await debianBase(() => undefined);
+  const { stderr } = spawnSync(join(tools, "usr/bin/busybox"), ["watchdog", "--help"], { encoding: "utf8" });
+  for (const option of ["-t N", "-T N", "-F"]) t.match(stderr, option, "busybox of the initrd");
+  t.match(await readFile(join(IMAGE_FOLDER, "initrd.ts"), "utf8"), /APPLETS = \[[^\]]*"watchdog"/u);
 });

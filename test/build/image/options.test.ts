@@ -15,12 +15,13 @@ const DEFAULTS = {
   "slot-mib": 192,
   "data-mib": 128,
   level: 15,
+  "watchdog-s": 180,
   json: false,
 };
 
 test("every option has its default and its value", async (t) => {
   t.same(readOptions(FOLDERS), DEFAULTS);
-  const sizes = ["--esp-mib", "64", "--slot-mib", "100", "--data-mib", "32", "--level", "1"];
+  const sizes = ["--esp-mib", "64", "--slot-mib", "100", "--data-mib", "32", "--level", "1", "--watchdog-s", "600"];
   t.same(readOptions([...FOLDERS, "--parts-only", "--log-to", "ttyS1", "--usb", "2", ...sizes, "--json"]), {
     files: "given",
     out: "made",
@@ -31,6 +32,7 @@ test("every option has its default and its value", async (t) => {
     "slot-mib": 100,
     "data-mib": 32,
     level: 1,
+    "watchdog-s": 600,
     json: true,
   });
   for (const args of [["--help"], ["-h"], ["--json", "--help"]]) t.equal(readOptions(args), "help");
@@ -47,7 +49,7 @@ test("--help and docs/flashing.md name every option, with its default", async (t
       `the table has ${name}`,
     );
   }
-  for (const name of ["esp-mib", "slot-mib", "data-mib", "level"] as const)
+  for (const name of ["esp-mib", "slot-mib", "data-mib", "level", "watchdog-s"] as const)
     t.ok(
       table.some((line) => line.startsWith(`| \`--${name} N\` | ${DEFAULTS[name]} |`)),
       `and its default`,

@@ -3,7 +3,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "tap";
+import { WATCHDOG_S } from "../../../build/image/kernel.ts";
 import { linuxWatchdog } from "../../../hal/linux/index.ts";
+import { SILENCE_MS_MAX } from "../../../warden/install/index.ts";
 import { openNotifySocket } from "../../lab/counterparts/notify-socket.ts";
 import { needs } from "../../lab/runner/needs.ts";
 import { eventually } from "../../lab/runner/process.ts";
@@ -12,6 +14,8 @@ import { settingsOf, unitNames, UNITS } from "../../lab/runner/units.ts";
 
 const warden = settingsOf("sallyport-warden.service");
 const agent = settingsOf("sallyport-agent.service");
+/** What an emulated board takes at most, on a busy machine, in seconds. */
+const EMULATED = { takeOverS: 40, upS: 75, unitS: 15, beatS: 15 } as const;
 const value = (unit: string, name: string): string | undefined => new RegExp(`^${name}=(.*)$`, "mu").exec(unit)?.[1];
 
 test("[OPS-11] systemd watches the warden's heartbeat and starts it again without a limit that somebody could use up", async (t) => {
@@ -109,4 +113,28 @@ test("[OPS-28] no program of the device has a limit of starts that somebody coul
     t.equal(value(settingsOf(name), "TriggerLimitIntervalSec"), "0", name);
     t.match(value(settingsOf(name), "MaxConnections"), /^\d$/u);
   }
+});
+
+/** systemd.time(7), as far as our units use it. */
+const secondsOf = (text = ""): number => {
+  const [, count, unit = "s"] = /^(\d+)(s|min)?$/u.exec(text) ?? [];
+  return Number(count) * (unit === "min" ? 60 : 1);
+};
+
+test("[OTA-80] [OTA-82] no time limit of a boot is short for a board that is four times slower than an emulated one", async (t) => {
+  const manager = await readFile(join(UNITS, "usr/lib/systemd/system.conf.d/10-sallyport.conf"), "utf8");
+  t.equal(value(manager, "RuntimeWatchdogSec"), `${WATCHDOG_S}s`, "as on the command line, for a system without that");
+  t.ok(WATCHDOG_S >= 4 * EMULATED.takeOverS, "from the initrd to systemd");
+  for (const name of ["DefaultDeviceTimeoutSec", "DefaultTimeoutStartSec"])
+    t.ok(secondsOf(value(manager, name)) >= 4 * EMULATED.upS, name);
+  const started = unitNames().flatMap((name) => {
+    if (!name.endsWith(".service")) return [];
+    const limit = value(settingsOf(name), "TimeoutStartSec");
+    return limit === undefined ? [] : [[name, secondsOf(limit)] as const];
+  });
+  t.ok(started.length > 4, "control: there are such limits");
+  for (const [name, limit] of started) t.ok(limit >= 4 * EMULATED.unitS, `${name} has ${limit} s`);
+  t.ok(secondsOf(value(settingsOf("sallyport-trial.timer"), "OnBootSec")) >= 4 * EMULATED.upS, "the trial");
+  t.ok(secondsOf(value(warden, "WatchdogSec")) >= 4 * EMULATED.beatS, "the warden's heartbeat");
+  t.ok(SILENCE_MS_MAX >= 4 * 60_000, "an installer that says nothing");
 });

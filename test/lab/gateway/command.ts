@@ -22,6 +22,12 @@ export interface Hardware {
   readonly memoryMib: number;
   readonly processors: number;
   readonly forwards: readonly Forward[];
+  /**
+   * A slow processor: by the board's own clock each instruction takes 2^N nanoseconds. Its clocks,
+   * watchdog and deadlines run by that clock, however long the emulation takes. Default: as fast as
+   * the emulator is.
+   */
+  readonly instructionLog2Ns?: number;
 }
 
 export interface Attached {
@@ -39,7 +45,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
   const { disk, variables, serial, log, monitor, tpm, plugged } = attached;
   return [
     ["-nodefaults", "-no-user-config", "-display", "none", "-S"],
-    ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"],
+    ["-machine", "q35", "-cpu", "max", ...speed(hardware.instructionLog2Ns)],
     ["-m", `${hardware.memoryMib}`, "-smp", `${hardware.processors}`],
     ["-rtc", "base=utc"],
     ["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${FIRMWARE_CODE}`],
@@ -65,6 +71,12 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
       ? []
       : ["-chardev", `socket,id=tpm,path=${tpm}`, "-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm"],
   ].flat();
+}
+
+/** `-icount` counts instructions in one thread of the emulator. */
+function speed(instructionLog2Ns: number | undefined): readonly string[] {
+  if (instructionLog2Ns === undefined) return ["-accel", "tcg,thread=multi"];
+  return ["-accel", "tcg,thread=single", "-icount", `shift=${instructionLog2Ns},sleep=on`];
 }
 
 /** One program for each connection: a plain `tcp:` forward of QEMU carries only one. */

@@ -2,6 +2,7 @@
 import { test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import type { UsbEvents, UsbListener } from "../../../hal/ports.ts";
+import type { AuditEntry } from "../../../warden/audit/format/index.ts";
 import { EXTERNAL_RECORDS_BURST_MAX } from "../../../warden/lockdown/limits.ts";
 import { STICK } from "../../lab/fakes/usb-tree.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
@@ -58,7 +59,9 @@ function fakeKernel({ usb }: ServiceRig): Kernel {
   };
 }
 
-async function watched(t: TestContext): Promise<{ rig: ServiceRig; kernel: Kernel; beats: () => number; usb: () => unknown[] }> {
+async function watched(
+  t: TestContext,
+): Promise<{ rig: ServiceRig; kernel: Kernel; beats: () => number; usb: () => readonly AuditEntry[] }> {
   const rig = serviceRig(t);
   const kernel = fakeKernel(rig);
   let beats = 0;
@@ -157,4 +160,22 @@ test("[LCK-70] with events the names of the tree are not read each second, but t
   rig.usb.state = { ...rig.usb.state, devices: [seen("1-2", STICK, false, 9)] };
   await rig.clock.advance(6000);
   t.match(usb(), [{ event: "usb.refused" }], "also a device of which no event was told");
+});
+
+test("[LCK-71] a device that comes while the tree cannot be read is looked at once it can", async (t) => {
+  const { rig, kernel, usb } = await watched(t);
+  rig.usb.failAlways(new Fault("usb.unreadable", "as planned"));
+  kernel.plug("1-2", 2);
+  kernel.plug("1-3", 3);
+  kernel.unplug("1-3", 3);
+  await rig.clock.advance(10_000);
+  t.same(usb(), [], "nothing is said of what nobody could look at");
+  rig.usb.failAlways(undefined);
+  await rig.clock.advance(70_000);
+  t.same(
+    usb()
+      .map((entry) => `${entry.event} ${entry.detail?.["port"]}`)
+      .toSorted(),
+    ["usb.missed 1-3", "usb.refused 1-2"],
+  );
 });

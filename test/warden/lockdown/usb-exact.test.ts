@@ -21,6 +21,8 @@ interface Board {
   readonly path: (name: string) => string;
   /** @returns the line of `lockdown show` about the device at this port, once there is one. */
   readonly line: (port: string) => Promise<string>;
+  /** The same, at once. */
+  readonly shown: (port: string) => Promise<string | undefined>;
   readonly unplug: (port: string) => Promise<void>;
   readonly recorded: () => readonly unknown[];
 }
@@ -53,6 +55,7 @@ async function board(t: TestContext, allow: readonly unknown[]): Promise<Board> 
     kernel,
     path: (name) => join(kernel.root, "sys/bus/usb/devices", name),
     line,
+    shown,
     unplug,
     recorded: () => rig.log.filter(({ event }) => event.startsWith("usb.")),
   };
@@ -70,7 +73,7 @@ test("[LCK-8] [LCK-73] a configuration that ends before its wTotalLength stays s
 
 test("[LCK-73] a rule of its own lets it in at that port, and no other device and at no other port", async (t) => {
   const rule = { descriptors: SHORT, port: "1-2" };
-  const { kernel, line, path, unplug } = await board(t, [rule]);
+  const { kernel, line, path, shown, unplug } = await board(t, [rule]);
   kernel.plug("1-2", SHORT_STICK);
   t.match(await line("1-2"), /^1-2 works: allowed: /u);
   t.equal(kernel.read("1-2/authorized"), "1");
@@ -86,6 +89,11 @@ test("[LCK-73] a rule of its own lets it in at that port, and no other device an
   await unplug("1-2");
   kernel.plug("1-2", SHORT_STICK);
   t.match(await line("1-2"), /^1-2 works/u, "control: the first one is let in again");
+  writeFileSync(path("1-2/descriptors"), descriptorsOf({ ...STICK, interfaces: ["03:01:01"] }));
+  await until("it is shut out, because it shows other descriptors later", async () => {
+    await shown("1-2");
+    return kernel.read("1-2/authorized") === "0";
+  });
 
   await unplug("1-2");
   kernel.onWrite("1-2/authorized", () => writeFileSync(path("1-2/descriptors"), descriptorsOf(STICK)));

@@ -1,0 +1,48 @@
+// A board with a processor that is four times slower than the emulated boards of the other tests:
+// its first boot must not be ended by the watchdog, and it must come up in the time that a trial
+// has.
+import { test } from "tap";
+import { ensureGoldenImage } from "../lab/gateway/golden-image.ts";
+import { openGateway } from "../lab/gateway/gateway.ts";
+import { isLongRun } from "../lab/runner/long-run.ts";
+import { needs } from "../lab/runner/needs.ts";
+import { WATCHDOG_S } from "../../build/image/kernel.ts";
+
+const BOOT_MS_MAX = 1_500_000;
+/**
+ * 32 ns: an emulated board does some 100 million instructions a second, and this one 31 million.
+ */
+const INSTRUCTION_LOG2_NS = 5;
+/** The default of `update.trialS`. */
+const TRIAL_S = 600;
+
+const skip = needs("qemu", "image", "swtpm") || (isLongRun() ? false : "a slow board, in the long run: SALLYPORT_TESTS=long");
+
+test(
+  "[OTA-80] [OTA-82] a board that is four times slower comes up, before its watchdog and its trial end",
+  { skip, timeout: 1_700_000 },
+  async (t) => {
+    const image = (await ensureGoldenImage()).disk;
+    const gateway = await openGateway({ image, processors: 1, instructionLog2Ns: INSTRUCTION_LOG2_NS });
+    t.teardown(() => gateway.stop());
+    await gateway.powerOn();
+    let resets = 0;
+    void gateway.waitForEvent("RESET", BOOT_MS_MAX).then(
+      () => (resets += 1),
+      () => undefined,
+    );
+    const stamp = async (pattern: string): Promise<number> => {
+      const [, seconds] = await gateway.log.waitFor(new RegExp(`\\[ *(\\d+\\.\\d+)\\][^\\n]*${pattern}`, "u"), BOOT_MS_MAX);
+      return Number(seconds);
+    };
+    const armedAtS = await stamp(`the watchdog resets this machine after ${WATCHDOG_S} s`);
+    const takenAtS = await stamp("systemd\\[1\\]: Using hardware watchdog");
+    t.comment(`armed after ${armedAtS} s, taken over after ${takenAtS} s`);
+    t.ok(takenAtS - armedAtS < WATCHDOG_S / 2, "systemd takes the watchdog over in less than half of its time");
+    await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX);
+    const upAtS = Math.max(...[...gateway.log.all().matchAll(/^\[ *(\d+\.\d+)\]/gmu)].map(([, seconds]) => Number(seconds)));
+    t.comment(`the console answers after about ${upAtS} s`);
+    t.ok(upAtS < TRIAL_S / 2, "the console answers in less than half of the time of a trial");
+    t.equal(resets, 0, "nothing has reset the board");
+  },
+);
