@@ -54,7 +54,7 @@ export async function filteredWarden(t: LabWardenContext, options: FilteredWarde
   });
   const { etc } = lab.board;
   const repository = labRepository();
-  const links = [{ name: "eth0", ipv6: true }];
+  const links = [{ name: "eth0", dhcp4: true, ipv6: true }];
   const outbound = [{ protocol: "udp", ports: [53], to: "any" }];
   await writeFile(join(etc, "root.json"), repository.imageRoot, { mode: 0o644 });
   await writeFile(join(etc, "policy.json"), policyBytes({ links, network: { outbound }, usb: usb.base }), { mode: 0o644 });
