@@ -6,16 +6,19 @@ import type { Mqtt } from "../../agent/tunnel/machine.ts";
 import { updateHintSchema } from "../../agent/tunnel/format.ts";
 import { writeMqtt5Refusal } from "../../agent/tunnel/record.ts";
 import { startMosquitto } from "../lab/counterparts/mosquitto.ts";
-import { issue, makePki } from "../lab/counterparts/pki.ts";
+import { issue, makePki, type Pki } from "../lab/counterparts/pki.ts";
 import { fakeFiles } from "../lab/fakes/files.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { eventually } from "../lab/runner/process.ts";
 import { labTunnel } from "../lab/worlds/tunnel.ts";
 
+interface World {
+  readonly directory: string;
+  readonly pki: Pki;
+}
+
 /** @returns the messages that reach a device which was away while the operator sent one. */
-async function whileAway(t: Test, sessionExpiryS: number, version: Mqtt): Promise<readonly string[]> {
-  const directory = t.testdir();
-  const pki = makePki(directory);
+async function whileAway(t: Test, { pki, directory }: World, sessionExpiryS: number, version: Mqtt): Promise<readonly string[]> {
   const lab = issue(directory, "lab", pki.authority, { commonName: "lab", names: [], usages: ["clientAuth"] });
   const broker = await startMosquitto(t, { authority: pki.authority, server: pki.server });
   const files = fakeFiles();
@@ -56,8 +59,10 @@ test(
   "[TUN-64] a session is kept for the time that is set, and by default none is",
   { skip: needs("mosquitto", "openssl") },
   async (t) => {
-    t.same(await whileAway(t, 0, "5"), ["os/gateway-100-1.3.1"]);
-    t.same(await whileAway(t, 3600, "5"), ["os/gateway-100-1.3.0", "os/gateway-100-1.3.1"]);
-    t.same(await whileAway(t, 3600, "3.1.1"), ["os/gateway-100-1.3.0", "os/gateway-100-1.3.1"]);
+    const directory = t.testdir();
+    const world = { directory, pki: makePki(directory) };
+    t.same(await whileAway(t, world, 0, "5"), ["os/gateway-100-1.3.1"]);
+    t.same(await whileAway(t, world, 3600, "5"), ["os/gateway-100-1.3.0", "os/gateway-100-1.3.1"]);
+    t.same(await whileAway(t, world, 3600, "3.1.1"), ["os/gateway-100-1.3.0", "os/gateway-100-1.3.1"]);
   },
 );
