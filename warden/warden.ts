@@ -17,6 +17,7 @@ import {
   createBirthBook,
   createBoardWatch,
   createKeyUpgrades,
+  readAdmittedSerial,
   settleIdentity,
   recordBirth,
 } from "./identity/index.ts";
@@ -103,7 +104,7 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   const { damage } = ports;
   const state = tolerateDamage(ports.state, damage.report);
   const births = createBirthBook(ports.birth);
-  const { identity, birth, unreadable, trouble } = await settle(ports.hardware, births);
+  const { identity, birth, unreadable, trouble } = await settle(ports, births);
   const troubles = [unreadable, trouble].filter((fault) => fault !== undefined);
   const time = await openTime({ ...ports, state }, settings, identity, bootId);
   const log = await openLog({ ...ports, state }, settings, { identity, bootId, time });
@@ -116,7 +117,13 @@ export async function openWarden(ports: WardenPorts, settings: WardenSettings): 
   await recordStart(record, settings, identity, troubles);
   damage.listen((fault) => void record(damageEntry(fault)));
   const { hardware } = ports;
-  const board = createBoardWatch({ hardware, births, trouble, onOther: (fault) => record(otherBoardEntry(fault)) });
+  const board = createBoardWatch({
+    hardware,
+    births,
+    files: ports.birth,
+    trouble,
+    onOther: (fault) => record(otherBoardEntry(fault)),
+  });
   await board.look();
   // a crash may have come between the birth and its record
   if (birth !== undefined) await recorder.recordBirth(birth);
@@ -278,7 +285,7 @@ function createRecorder(log: AuditLog, { say, state }: Pick<WardenPorts, "say" |
  * [ID-6]
  */
 async function settle(
-  hardware: Hardware,
+  { hardware, birth: files }: Pick<WardenPorts, "hardware" | "birth">,
   births: BirthBook,
 ): Promise<{
   readonly identity: DeviceIdentity;
@@ -293,7 +300,7 @@ async function settle(
   });
   const unreadable = birth instanceof Fault ? birth : undefined;
   const record: BirthRecord | undefined = birth instanceof Fault ? undefined : birth;
-  const { identity, trouble } = settleIdentity(facts, record);
+  const { identity, trouble } = settleIdentity(facts, record, await readAdmittedSerial(files));
   return { identity, birth: record, unreadable, trouble };
 }
 

@@ -21,17 +21,18 @@ export interface SettledIdentity {
  * new identity.
  *
  * [ID-96] A disk on another board keeps its id too, and leaves the tunnel to the board that it was
- * born on until the hub's operator has decided.
+ * born on until the hub's operator has decided, or the owner has named this board.
+ * @param admittedSerial of the board to which the owner has moved the disk.
  * @throws Fault `identity.no-source` with neither a usable source nor a birth record. [ID-3]
  */
-export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefined): SettledIdentity {
+export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefined, admittedSerial?: string): SettledIdentity {
   if (birth === undefined) return { identity: chooseIdentity(facts), trouble: undefined };
   const born = { id: birth.id, source: birth.source };
   const read = tryChoose(facts);
   if (read instanceof Fault) return { identity: { ...born, macs: [] }, trouble: read };
   const identity = { ...read, ...born };
   const found = boardOf(read);
-  if (birth.board !== undefined && isOtherBoard(birth.board, found))
+  if (birth.board !== undefined && isOtherBoard(birth.board, found) && found.serial !== admittedSerial)
     return {
       identity,
       trouble: new Fault(

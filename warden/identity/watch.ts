@@ -2,8 +2,8 @@
 // network cards may come after the warden. [ID-96]
 import { Fault } from "../../hal/fault.ts";
 import type { Board } from "../../hal/format/identity.ts";
-import type { Hardware } from "../../hal/ports.ts";
-import { boardOf } from "./board.ts";
+import type { DurableFiles, Hardware } from "../../hal/ports.ts";
+import { boardOf, readAdmittedSerial } from "./board.ts";
 import type { BirthBook } from "./birth.ts";
 import type { BoardVerdict } from "./format.ts";
 import { settleIdentity } from "./settle.ts";
@@ -18,13 +18,15 @@ export interface BoardWatch {
 export interface BoardWatchOptions {
   readonly hardware: Pick<Hardware, "facts">;
   readonly births: Pick<BirthBook, "known">;
+  /** Those of the birth record. */
+  readonly files: Pick<DurableFiles, "get">;
   /** What the start found. */
   readonly trouble: Fault | undefined;
   /** Records that the board is another one. Never throws. */
   readonly onOther: (trouble: Fault) => Promise<void>;
 }
 
-export function createBoardWatch({ hardware, births, trouble: first, onOther }: BoardWatchOptions): BoardWatch {
+export function createBoardWatch({ hardware, births, files, trouble: first, onOther }: BoardWatchOptions): BoardWatch {
   let trouble = first;
   let isTold = false;
   return {
@@ -32,7 +34,7 @@ export function createBoardWatch({ hardware, births, trouble: first, onOther }: 
       const birth = births.known();
       if (birth === undefined) return undefined;
       try {
-        const settled = settleIdentity(await hardware.facts(), birth);
+        const settled = settleIdentity(await hardware.facts(), birth, await readAdmittedSerial(files));
         trouble = settled.trouble;
         const verdict = verdictOf(trouble);
         if (verdict === "other" && trouble !== undefined && !isTold) {

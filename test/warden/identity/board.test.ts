@@ -2,7 +2,7 @@
 import { test } from "tap";
 import * as v from "valibot";
 import { type Board, birthRecordSchema, type HardwareFacts } from "../../../hal/format/identity.ts";
-import { createBirthBook, createBoardWatch, settleIdentity } from "../../../warden/identity/index.ts";
+import { createBirthBook, createBoardWatch, readAdmittedSerial, settleIdentity } from "../../../warden/identity/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 
 const KEY = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
@@ -67,6 +67,7 @@ test("[ID-96] a card whose driver comes late shows the other board at the next l
   const watch = createBoardWatch({
     hardware: { facts: async () => facts },
     births,
+    files: fakeFiles(),
     trouble: undefined,
     onOther: async ({ code }) => void told.push(code),
   });
@@ -79,4 +80,16 @@ test("[ID-96] a card whose driver comes late shows the other board at the next l
   facts = factsOf(FULL);
   t.match(await watch.look(), { verdict: "same" });
   t.same(watch.troubles(), []);
+});
+
+test("[ID-96] the owner names the board that the disk was moved to, in a file; a third board does not fit it", async (t) => {
+  const files = fakeFiles();
+  t.equal(await readAdmittedSerial(files), undefined);
+  await files.put("board", Buffer.from(`${OTHER}\r\n`));
+  const admitted = await readAdmittedSerial(files);
+  const verdict = (serial: string) => settleIdentity(factsOf({ serial, macs: [C, D] }), born(FULL), admitted).trouble?.code;
+  t.equal(verdict(OTHER), "identity.changed");
+  t.equal(verdict("SPG2-CLONE0003"), "identity.other-board");
+  await files.put("board", Buffer.alloc(4096, 0x41));
+  t.equal(await readAdmittedSerial(files), undefined, "what is too large admits nobody");
 });
