@@ -11,6 +11,8 @@ export const LINKS_MAX = 64;
 export const ROUTES_BYTES_MAX = 262_144;
 export const ROUTES_MAX = 1024;
 export const RESOLVER_BYTES_MAX = 16_384;
+/** Additions to a resolver's settings. */
+export const RESOLVER_FILES_MAX = 16;
 /** glibc asks three servers. */
 export const NAME_SERVERS_MAX = 8;
 /**

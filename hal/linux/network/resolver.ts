@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { NetworkFacts, Use } from "../../ports.ts";
 import { readKernelFile } from "../files/index.ts";
 import { listensOn } from "./connections.ts";
-import { endOf } from "./files.ts";
-import { NAME_SERVERS_MAX, RESOLVER_BYTES_MAX } from "./limits.ts";
+import { endOf, namesIn } from "./files.ts";
+import { NAME_SERVERS_MAX, RESOLVER_BYTES_MAX, RESOLVER_FILES_MAX } from "./limits.ts";
 
 type NameService = Pick<NetworkFacts, "nameServers" | "nameService" | "dnsOverTls">;
 
@@ -104,6 +104,9 @@ function serverOf(name: string): readonly string[] {
  * Opportunistic: it asks without TLS where that fails.
  */
 async function resolvedTls(root: string): Promise<Use> {
-  const text = (await readKernelFile(join(root, "etc/systemd/resolved.conf"), RESOLVER_BYTES_MAX)) ?? "";
-  return /^\s*DNSOverTLS\s*=\s*(?:yes|true|on|1)\s*$/imu.test(text) ? "used" : "unknown";
+  const folder = "etc/systemd/resolved.conf.d";
+  const more = (await namesIn(join(root, folder))).slice(0, RESOLVER_FILES_MAX).map((name) => join(folder, name));
+  const texts = ["etc/systemd/resolved.conf", ...more].map((file) => readKernelFile(join(root, file), RESOLVER_BYTES_MAX));
+  const lines = (await Promise.all(texts)).flatMap((text = "") => text.split("\n"));
+  return lines.some((line) => /^\s*DNSOverTLS\s*=\s*(?:yes|true|on|1)\s*$/iu.test(line)) ? "used" : "unknown";
 }

@@ -42,6 +42,13 @@ const KNOWN: Readonly<Record<string, readonly [Readonly<Record<string, string>>,
     },
     ["used", ["192.0.2.53"], "used"],
   ],
+  "and says so in an addition": [
+    {
+      "run/systemd/resolve/resolv.conf": "nameserver 192.0.2.53\n",
+      "etc/systemd/resolved.conf.d/tls.conf": "[Resolve]\nDNSOverTLS=true\n",
+    },
+    ["used", ["192.0.2.53"], "used"],
+  ],
   "systemd-resolved that is asked without a stub": [
     { "run/systemd/resolve/resolv.conf": "nameserver 2001:db8::53\n" },
     ["used", ["2001:db8::53"], "unknown"],
