@@ -26,35 +26,44 @@ export async function networkd(root: string, { index }: Sought): Promise<readonl
 }
 
 const NETWORK_FOLDERS = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
-const NO = /^(?:no|false|off|0|n|f|none)$/iu;
+/** Nothing said is no. */
+const NO = /^(?:|no|false|off|0|n|f|none)$/iu;
 
 /**
- * systemd.network(5). A drop-in that says otherwise outweighs a `no`. A router advertisement starts
- * DHCPv6 also where `DHCP=` is `no`, unless they are not accepted or must not.
+ * systemd.network(5). A router advertisement starts DHCPv6 also where `DHCP=` is `no`, unless they
+ * are not accepted or must not.
  */
 async function networkFile(root: string, path: string, administered: string): Promise<readonly Finding[]> {
   const file = /^\/(?:etc|run|usr\/local\/lib|usr\/lib|lib)\/systemd\/network\/([A-Za-z0-9@:._-]{1,128}\.network)$/u.exec(
     path,
   )?.[1];
-  if (file === undefined || administered === "unmanaged") return [];
-  let text = await textOf(root, path);
-  if (text === "") return [];
-  for (const folder of NETWORK_FOLDERS)
-    for (const dropIn of await filesIn(root, `${folder}/systemd/network/${file}.d`, ".conf"))
-      text += `\n${await textOf(root, dropIn)}`;
-  const settings = settingsIn(text);
-  const never = (key: string): boolean => settings.has(key) && (settings.get(key) ?? []).every((value) => NO.test(value));
-  const dhcp = (settings.get("Network.DHCP") ?? []).map((value) => value.toLowerCase());
-  const off = (family: "4" | "6"): boolean =>
-    dhcp.every((value) => NO.test(value) || (/^(?:ip)?v[46]$/u.test(value) && !value.endsWith(family)));
+  const texts = [await textOf(root, path)];
+  if (file === undefined || administered === "unmanaged" || texts[0] === "") return [];
+  for (const dropIn of await dropInsOf(root, file)) texts.push(await textOf(root, dropIn));
+  const settings = settingsIn(texts.join("\n"));
+  const dhcp = last(settings, "Network.DHCP").toLowerCase();
+  const off = (family: "4" | "6"): boolean => NO.test(dhcp) || (/^(?:ip)?v[46]$/u.test(dhcp) && !dhcp.endsWith(family));
   const noAdvertisements =
-    never("Network.IPv6AcceptRA") || never("Network.IPv6AcceptRouterAdvertisements") || never("IPv6AcceptRA.DHCPv6Client");
+    NO.test(last(settings, "Network.IPv6AcceptRA") || last(settings, "Network.IPv6AcceptRouterAdvertisements") || "yes") ||
+    NO.test(last(settings, "IPv6AcceptRA.DHCPv6Client") || "yes");
   const found = [
     off("4") ? unused(4, path) : used(4, path),
     ...(off("6") ? (noAdvertisements ? [unused(6, path)] : []) : [used(6, path)]),
   ];
-  // before it is configured, a link may get other settings yet
-  return found.filter(({ use }) => use === "used" || administered.startsWith("config"));
+  // before it is configured, a link may get other settings yet; and one may be hidden
+  const isAll = administered.startsWith("config") && texts.every((text) => text !== "");
+  return found.filter(({ use }) => use === "used" || isAll);
+}
+
+/** In the order of their names; of one name, that of the first folder. */
+async function dropInsOf(root: string, file: string): Promise<readonly string[]> {
+  const found = new Map<string, string>();
+  for (const folder of NETWORK_FOLDERS)
+    for (const path of await filesIn(root, `${folder}/systemd/network/${file}.d`, ".conf")) {
+      const name = path.split("/").at(-1) ?? "";
+      if (!found.has(name)) found.set(name, path);
+    }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
 }
 
 /**
