@@ -116,29 +116,33 @@ function methods(settings: Settings, path: string): readonly Finding[] {
 }
 
 /**
- * interfaces(5), of Debian and of busybox. Only for links that ifup brought up in this boot.
+ * interfaces(5), of Debian, of busybox and of ifupdown-ng. Only for links that ifup brought up in
+ * this boot, by the name of the stanza that it took. Files that are named elsewhere are not read,
+ * so with one of these nothing is called unused.
  */
 export async function ifupdown(root: string, { name }: Sought): Promise<readonly Finding[]> {
-  const states = [
-    await textOf(root, "run/network/ifstate"),
-    await textOf(root, `run/network/ifstate.${name}`),
-    await textOf(root, "run/ifstate"),
-  ];
-  if (!states.some((text) => text.split("\n").some((line) => line.trim() === name || line.trim().startsWith(`${name}=`))))
-    return [];
+  const states = ["run/network/ifstate", `run/network/ifstate.${name}`, "run/ifstate"];
+  const lines: string[] = [];
+  for (const path of states) lines.push(...(await textOf(root, path)).split("\n").map((line) => line.trim()));
+  const up = lines.find((line) => line === name || line.startsWith(`${name}=`));
+  if (up === undefined) return [];
+  const stanza = up.split(/[=\s]/u)[1] ?? name;
   const findings: Finding[] = [];
+  let isAll = true;
   for (const path of ["etc/network/interfaces", ...(await filesIn(root, "etc/network/interfaces.d"))]) {
     let family: 4 | 6 = 4;
     let isOwn = false;
-    for (const words of (await textOf(root, path)).split("\n").map((line) => line.trim().split(/\s+/u))) {
-      if (words[0] === "iface") [isOwn, family] = [words[1] === name, words[2] === "inet6" ? 6 : 4];
-      else if (/^(?:auto|mapping|source|source-directory|allow-.*)$/u.test(words[0] ?? "")) isOwn = false;
-      const method = words[0] === "iface" ? (words[3] ?? "") : words.join(" ");
-      if (isOwn && /^(?:dhcp|bootp|dhcp 1)$/u.test(method)) findings.push(used(family, `/${path}`));
-      if (isOwn && words[0] === "iface" && method === "static") findings.push(unused(family, `/${path}`));
+    for (const line of (await textOf(root, path)).split("\n")) {
+      const [word = "", ...words] = line.trim().split(/\s+/u);
+      if (word === "iface") [isOwn, family] = [words[0] === stanza, words[1] === "inet6" ? 6 : 4];
+      else if (/^(?:auto|mapping|source|source-directory|allow-.*)$/u.test(word)) isOwn = false;
+      if (word.startsWith("source")) isAll &&= /(?:^|\/)interfaces\.d(?:\/|$)/u.test(words[0] ?? "");
+      const method = word === "iface" ? (words[2] ?? "") : `${word} ${words.join(" ")}`;
+      if (isOwn && /^(?:dhcp|bootp|dhcp 1|use dhcp)$/u.test(method)) findings.push(used(family, `/${path}`));
+      if (isOwn && word === "iface" && method === "static") findings.push(unused(family, `/${path}`));
     }
   }
-  return findings;
+  return findings.filter(({ use }) => use === "used" || isAll);
 }
 
 /** ConnMan's settings of the service on a link, which is named by its MAC address. */

@@ -262,6 +262,21 @@ const ROWS: Readonly<Record<string, readonly [Tree, Told, Told]>> = {
     "unknown",
     "unused",
   ],
+  "ifupdown, a file that is named elsewhere": [
+    interfaces("source /etc/plant/*.cfg\niface eth0 inet static\n\taddress 198.18.20.50/24\n"),
+    "unknown",
+    "unknown",
+  ],
+  "ifupdown, a stanza of another name": [
+    { ...interfaces("iface eth0 inet static\niface plant inet dhcp\n"), "run/network/ifstate": "lo=lo\neth0=plant\n" },
+    "used",
+    "unknown",
+  ],
+  "ifupdown-ng": [
+    { ...interfaces("iface eth0\n  use dhcp\n"), "run/network/ifstate": "", "run/ifstate": "eth0=eth0 1\n" },
+    "used",
+    "unknown",
+  ],
   "ifupdown that did not bring the link up": [
     { ...interfaces("iface eth0 inet static\n"), "run/network/ifstate": "lo=lo\neth01=eth01\n" },
     "unknown",
