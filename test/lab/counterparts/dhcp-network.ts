@@ -139,7 +139,7 @@ export class DhcpNetwork {
     return behind;
   }
 
-  /** A server behind an agent lets its clients ask it by unicast (RFC 8415 section 21.12). */
+  /** A server off the link lets its clients ask it by unicast (RFC 8415 section 21.12). */
   async #serve({ validS, preferredS, renewS, rebindS }: Lease, namespace: string, link: string): Promise<void> {
     const relayed = namespace !== this.#name;
     const times = `default-lease-time ${validS}; min-lease-time 2; max-lease-time ${validS};
