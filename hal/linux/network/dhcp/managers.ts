@@ -26,35 +26,44 @@ export async function networkd(root: string, { index }: Sought): Promise<readonl
 }
 
 const NETWORK_FOLDERS = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
-const NO = /^(?:no|false|off|0|n|f|none)$/iu;
+/** Nothing said is no. */
+const NO = /^(?:|no|false|off|0|n|f|none)$/iu;
 
 /**
- * systemd.network(5). A drop-in that says otherwise outweighs a `no`. A router advertisement starts
- * DHCPv6 also where `DHCP=` is `no`, unless they are not accepted or must not.
+ * systemd.network(5). A router advertisement starts DHCPv6 also where `DHCP=` is `no`, unless they
+ * are not accepted or must not.
  */
 async function networkFile(root: string, path: string, administered: string): Promise<readonly Finding[]> {
   const file = /^\/(?:etc|run|usr\/local\/lib|usr\/lib|lib)\/systemd\/network\/([A-Za-z0-9@:._-]{1,128}\.network)$/u.exec(
     path,
   )?.[1];
-  if (file === undefined || administered === "unmanaged") return [];
-  let text = await textOf(root, path);
-  if (text === "") return [];
-  for (const folder of NETWORK_FOLDERS)
-    for (const dropIn of await filesIn(root, `${folder}/systemd/network/${file}.d`, ".conf"))
-      text += `\n${await textOf(root, dropIn)}`;
-  const settings = settingsIn(text);
-  const never = (key: string): boolean => settings.has(key) && (settings.get(key) ?? []).every((value) => NO.test(value));
-  const dhcp = (settings.get("Network.DHCP") ?? []).map((value) => value.toLowerCase());
-  const off = (family: "4" | "6"): boolean =>
-    dhcp.every((value) => NO.test(value) || (/^(?:ip)?v[46]$/u.test(value) && !value.endsWith(family)));
+  const texts = [await textOf(root, path)];
+  if (file === undefined || administered === "unmanaged" || texts[0] === "") return [];
+  for (const dropIn of await dropInsOf(root, file)) texts.push(await textOf(root, dropIn));
+  const settings = settingsIn(texts.join("\n"));
+  const dhcp = last(settings, "Network.DHCP").toLowerCase();
+  const off = (family: "4" | "6"): boolean => NO.test(dhcp) || (/^(?:ip)?v[46]$/u.test(dhcp) && !dhcp.endsWith(family));
   const noAdvertisements =
-    never("Network.IPv6AcceptRA") || never("Network.IPv6AcceptRouterAdvertisements") || never("IPv6AcceptRA.DHCPv6Client");
+    NO.test(last(settings, "Network.IPv6AcceptRA") || last(settings, "Network.IPv6AcceptRouterAdvertisements") || "yes") ||
+    NO.test(last(settings, "IPv6AcceptRA.DHCPv6Client") || "yes");
   const found = [
     off("4") ? unused(4, path) : used(4, path),
     ...(off("6") ? (noAdvertisements ? [unused(6, path)] : []) : [used(6, path)]),
   ];
-  // before it is configured, a link may get other settings yet
-  return found.filter(({ use }) => use === "used" || administered.startsWith("config"));
+  // before it is configured, a link may get other settings yet; and one may be hidden
+  const isAll = administered.startsWith("config") && texts.every((text) => text !== "");
+  return found.filter(({ use }) => use === "used" || isAll);
+}
+
+/** In the order of their names; of one name, that of the first folder. */
+async function dropInsOf(root: string, file: string): Promise<readonly string[]> {
+  const found = new Map<string, string>();
+  for (const folder of NETWORK_FOLDERS)
+    for (const path of await filesIn(root, `${folder}/systemd/network/${file}.d`, ".conf")) {
+      const name = path.split("/").at(-1) ?? "";
+      if (!found.has(name)) found.set(name, path);
+    }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
 }
 
 /**
@@ -107,29 +116,33 @@ function methods(settings: Settings, path: string): readonly Finding[] {
 }
 
 /**
- * interfaces(5), of Debian and of busybox. Only for links that ifup brought up in this boot.
+ * interfaces(5), of Debian, of busybox and of ifupdown-ng. Only for links that ifup brought up in
+ * this boot, by the name of the stanza that it took. Files that are named elsewhere are not read,
+ * so with one of these nothing is called unused.
  */
 export async function ifupdown(root: string, { name }: Sought): Promise<readonly Finding[]> {
-  const states = [
-    await textOf(root, "run/network/ifstate"),
-    await textOf(root, `run/network/ifstate.${name}`),
-    await textOf(root, "run/ifstate"),
-  ];
-  if (!states.some((text) => text.split("\n").some((line) => line.trim() === name || line.trim().startsWith(`${name}=`))))
-    return [];
+  const states = ["run/network/ifstate", `run/network/ifstate.${name}`, "run/ifstate"];
+  const lines: string[] = [];
+  for (const path of states) lines.push(...(await textOf(root, path)).split("\n").map((line) => line.trim()));
+  const up = lines.find((line) => line === name || line.startsWith(`${name}=`));
+  if (up === undefined) return [];
+  const stanza = up.split(/[=\s]/u)[1] ?? name;
   const findings: Finding[] = [];
+  let isAll = true;
   for (const path of ["etc/network/interfaces", ...(await filesIn(root, "etc/network/interfaces.d"))]) {
     let family: 4 | 6 = 4;
     let isOwn = false;
-    for (const words of (await textOf(root, path)).split("\n").map((line) => line.trim().split(/\s+/u))) {
-      if (words[0] === "iface") [isOwn, family] = [words[1] === name, words[2] === "inet6" ? 6 : 4];
-      else if (/^(?:auto|mapping|source|source-directory|allow-.*)$/u.test(words[0] ?? "")) isOwn = false;
-      const method = words[0] === "iface" ? (words[3] ?? "") : words.join(" ");
-      if (isOwn && /^(?:dhcp|bootp|dhcp 1)$/u.test(method)) findings.push(used(family, `/${path}`));
-      if (isOwn && words[0] === "iface" && method === "static") findings.push(unused(family, `/${path}`));
+    for (const line of (await textOf(root, path)).split("\n")) {
+      const [word = "", ...words] = line.trim().split(/\s+/u);
+      if (word === "iface") [isOwn, family] = [words[0] === stanza, words[1] === "inet6" ? 6 : 4];
+      else if (/^(?:auto|mapping|source|source-directory|allow-.*)$/u.test(word)) isOwn = false;
+      if (word.startsWith("source")) isAll &&= /(?:^|\/)interfaces\.d(?:\/|$)/u.test(words[0] ?? "");
+      const method = word === "iface" ? (words[2] ?? "") : `${word} ${words.join(" ")}`;
+      if (isOwn && /^(?:dhcp|bootp|dhcp 1|use dhcp)$/u.test(method)) findings.push(used(family, `/${path}`));
+      if (isOwn && word === "iface" && method === "static") findings.push(unused(family, `/${path}`));
     }
   }
-  return findings;
+  return findings.filter(({ use }) => use === "used" || isAll);
 }
 
 /** ConnMan's settings of the service on a link, which is named by its MAC address. */

@@ -19,11 +19,12 @@ async function orNothing<T>(reading: Promise<T>, nothing: T): Promise<T> {
   }
 }
 
-/** @returns "" for a file that does not exist or cannot be read. */
+/** @returns "" for a file that does not exist, cannot be read, or is too large to tell. */
 export async function textOf(root: string, path: string): Promise<string> {
   const read = async (): Promise<string> => {
     const end = await endOf(join(root, path)); // settings are often links
-    return end === undefined ? "" : ((await readKernelFile(end, SETTINGS_BYTES_MAX)) ?? "");
+    const text = end === undefined ? undefined : await readKernelFile(end, SETTINGS_BYTES_MAX + 1);
+    return text === undefined || Buffer.byteLength(text) > SETTINGS_BYTES_MAX ? "" : text;
   };
   return await orNothing(read(), "");
 }

@@ -91,6 +91,32 @@ const ROWS: Readonly<Record<string, readonly [Tree, Told, Told]>> = {
     "used",
     "unused",
   ],
+  "networkd, a drop-in that takes DHCP back": [
+    {
+      ...networkd("DHCP=yes\nIPv6AcceptRA=no"),
+      "usr/lib/systemd/network/10-eth0.network.d/90-site.conf": "[Network]\nDHCP=no\n",
+      "etc/systemd/network/10-eth0.network.d/20-site.conf": "[Network]\nDHCP=ipv6\n",
+    },
+    "unused",
+    "unused",
+  ],
+  "networkd, a drop-in over another of the same name": [
+    {
+      ...networkd("IPv6AcceptRA=no"),
+      "usr/lib/systemd/network/10-eth0.network.d/site.conf": "[Network]\nDHCP=no\n",
+      "etc/systemd/network/10-eth0.network.d/site.conf": "[Network]\nDHCP=yes\n",
+    },
+    "used",
+    "used",
+  ],
+  "networkd, a drop-in that is too large to tell": [
+    {
+      ...networkd("Address=198.18.20.50/24\nIPv6AcceptRA=no"),
+      "etc/systemd/network/10-eth0.network.d/site.conf": `#${"x".repeat(20_000)}\n[Network]\nDHCP=yes\n`,
+    },
+    "unknown",
+    "unknown",
+  ],
   "networkd, a link that it does not manage, with a file of before": [
     { ...networkd("Address=198.18.20.50/24"), "run/systemd/netif/links/2": `ADMIN_STATE=unmanaged\nNETWORK_FILE=${NETWORK}\n` },
     "unknown",
@@ -235,6 +261,21 @@ const ROWS: Readonly<Record<string, readonly [Tree, Told, Told]>> = {
     },
     "unknown",
     "unused",
+  ],
+  "ifupdown, a file that is named elsewhere": [
+    interfaces("source /etc/plant/*.cfg\niface eth0 inet static\n\taddress 198.18.20.50/24\n"),
+    "unknown",
+    "unknown",
+  ],
+  "ifupdown, a stanza of another name": [
+    { ...interfaces("iface eth0 inet static\niface plant inet dhcp\n"), "run/network/ifstate": "lo=lo\neth0=plant\n" },
+    "used",
+    "unknown",
+  ],
+  "ifupdown-ng": [
+    { ...interfaces("iface eth0\n  use dhcp\n"), "run/network/ifstate": "", "run/ifstate": "eth0=eth0 1\n" },
+    "used",
+    "unknown",
   ],
   "ifupdown that did not bring the link up": [
     { ...interfaces("iface eth0 inet static\n"), "run/network/ifstate": "lo=lo\neth01=eth01\n" },
