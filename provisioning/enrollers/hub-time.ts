@@ -86,7 +86,10 @@ function checkAllButDates(leaf: X509Certificate | undefined, hub: HubServer): vo
   const at = `the hub at ${addressOf(hub)}`;
   if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it sent no certificate`);
   if (wayToPin(readPins(hub.authority), leaf, sentWith(leaf)) === undefined)
-    throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not signed by the pinned authority, nor by one below it`);
+    throw new Fault(
+      "tls.hub-untrusted",
+      `open TLS to ${at}: its certificate is not signed by the pinned authority, nor by one below it`,
+    );
   const named = isIP(hub.host) === 0 ? leaf.checkHost(hub.host, { subject: "never" }) : leaf.checkIP(hub.host);
   if (named === undefined) throw new Fault("tls.hub-name", `open TLS to ${at}: its certificate is not for "${hub.host}"`);
   if (leaf.ca || !isFor(leaf, SERVER_AUTH) || !maySign(leaf))
