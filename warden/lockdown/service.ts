@@ -9,7 +9,7 @@ import type { UpdateStatus } from "../update/format.ts";
 import { type LockdownState, parsePolicy, type Policy } from "./format/index.ts";
 import { REPORT_PERIOD_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
 import { type Lockdown, openLockdown } from "./lockdown.ts";
-import { UNTOLD } from "./effects.ts";
+import { isTableAmong } from "./apply.ts";
 import { type Guard, guardTable } from "./guard.ts";
 import { Meddling } from "./meddling.ts";
 import { readProtected } from "./protected.ts";
@@ -98,9 +98,10 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
       readFacts: () => readProtected(options),
       clockTrusted: options.clockTrusted,
       audit: (report, inForce) => {
-        if (report.kind === "restored" && report.by !== undefined) {
-          meddling.note({ by: report.by }, clock.monotonicMs());
-          if (report.by === UNTOLD) guard?.missed();
+        if (report.kind === "restored" && isTableAmong(report.what)) {
+          meddling.note({ by: report.by ?? "unknown" }, clock.monotonicMs());
+          // only a comparison found it
+          if (report.by === undefined) guard?.missed();
         }
         trail.audit(report, inForce);
       },

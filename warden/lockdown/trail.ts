@@ -14,6 +14,7 @@ import {
   MEDDLING_RECORDS_PERIOD_MS,
 } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
+import { isTableAmong } from "./apply.ts";
 import { mayTryAgain } from "./record.ts";
 
 /** Length of each text in a detail: a record may hold several texts. */
@@ -61,7 +62,7 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
       if (report.kind === "shut" && report.code === last.shut) return; // tried again every minute
       last.shut = report.kind === "shut" ? report.code : "";
       if (report.kind === "restored")
-        return (report.by === undefined ? restored : meddled)({
+        return (isTableAmong(report.what) ? meddled : restored)({
           event: "lockdown.restored",
           result: "ok",
           detail: {
