@@ -46,7 +46,7 @@ function stateFaults(inputs: DeviceStatusInputs): FaultReport[] {
     if (audit.dropped > 0)
       faults.push({
         code: "audit.full",
-        message: `${audit.dropped} audit records were dropped for lack of space; let the hub witness the trail`,
+        message: `${audit.dropped} audit records were dropped because the log or its disk took none; let the hub witness the trail`,
       });
   }
   if (tunnel.spool.dropped > 0)

@@ -15,7 +15,8 @@ import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/
 import { buildRig, DEFAULT_MAC, type Rig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-const PAGES = 512;
+/** With room for the zeros that logs reserve, which a kill leaves behind. */
+const PAGES = 4096;
 const SKIP = needs("bundles", "mounts", "netns");
 
 interface Disks {
@@ -152,6 +153,10 @@ test(
     }
     t.same(await agent.stop(), { code: 0, signal: null });
     t.same(await warden.stop(), { code: 0, signal: null });
+    const [restartedWarden, restarted] = [await rig.startWarden(), await rig.startAgent()];
+    await restarted.line(/life .* -> connected/u);
+    t.same(await restarted.stop(), { code: 0, signal: null }, "programs that start on the broken disk too");
+    t.same(await restartedWarden.stop(), { code: 0, signal: null });
     disk.repair();
     await rig.startWarden();
     const well = await rig.startAgent();
