@@ -16,8 +16,8 @@ export function readEnrolAnswer(answer: HttpsResponse): EnrolAnswer {
   if (status === 200) return { kind: "issued", certificates: readCertificates(answer.body) };
   if (status === 202)
     return { kind: "later", code: "enrol.pending", retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
-  // An authority under load, or what is in front of it, says when to come back. Obeying it is better
-  // than our own guess.
+  // An authority under load, or what is in front of it, says when to come back. Obeying it is
+  // better than our own guess.
   if ((status === 429 || status >= 500) && headers["retry-after"] !== undefined)
     return { kind: "later", code: "enrol.server-error", retryAfterMs: retryAfterMs(headers["retry-after"], headers.date) };
   throw refusal(answer, "enrol");
