@@ -69,7 +69,7 @@ function clientRules({ links: found }: MachineFacts, links: readonly Link[]): re
     const [, asks4] = dhcp(link.name, 68, 67, null, "dhcp-unknown");
     return [
       ...(dhcp4 === "unknown" && !link.dhcp4 && asks4 !== undefined ? [asks4] : []),
-      ...(dhcp6 === "unknown" && !link.dhcp6 ? dhcp(link.name, 546, 547, ["fe80::/10"], "dhcp-unknown") : []),
+      ...(dhcp6 === "unknown" && !link.dhcp6 && link.ipv6 ? dhcp(link.name, 546, 547, ["fe80::/10"], "dhcp-unknown") : []),
     ];
   });
 }
