@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs the real counterparts of demo and tests: Debian packages, when run as root, and from
-# Debian 13, unpacked into .parts/ beside the project, OpenSSL's tpm2 provider (version 1.1.1 of
-# Debian 12 does not support TLS) and nft (the gateway's image has that version). Idempotent and
-# quick when there is nothing to do. It never fails because a part is unavailable: it reports the
-# part and what is skipped without it, and the tests skip for that reason.
+# Installs the real counterparts of demo and tests: Debian packages, when run as root. Unpacked into
+# .parts/ beside the project, not installed, are DHCP clients and servers, and from Debian 13
+# OpenSSL's tpm2 provider (version 1.1.1 of Debian 12 does not support TLS) and nft (the gateway's
+# image has that version). Idempotent and quick when there is nothing to do. It never fails because
+# a part is unavailable: it reports the part and what is skipped without it, and the tests skip for
+# that reason.
 # With --gateway it also installs what builds and runs the gateway's complete image: some hundred
 # MB, so only the commands that need it ask for it.
 set -u
@@ -104,6 +105,42 @@ if [ ! -f "$nft/usable" ]; then
     if "$nft/nft" --version >>"$nft/log" 2>&1; then touch "$nft/usable"; fi
   fi
   [ -f "$nft/usable" ] || echo "parts: nft of Debian 13 is not available (see $nft/log); tests with it are skipped" >&2
+fi
+
+# --- DHCP clients and servers of the machine's own suite, and dhcpcd 10 of Debian 13 with its
+# libraries. None of it is installed: an installed client may start by itself.
+dhcp=.parts/dhcp
+if [ ! -f "$dhcp/usable" ]; then
+  mkdir -p "$parts/lists/partial" "$dhcp/archives" "$dhcp/archives13" "$dhcp/root" "$dhcp/root13"
+  echo "parts: fetching DHCP clients and servers (unpacked beside the project, not installed)" >&2
+  own_dhcp() {
+    (cd "$dhcp/archives" && apt-get -qq -oAPT::Sandbox::User=root download busybox udhcpc isc-dhcp-client isc-dhcp-server isc-dhcp-relay dhcpcd-base radvd >>../log 2>&1)
+  }
+  own_dhcp || { [ "$(id -u)" = 0 ] && refresh && own_dhcp; }
+  apt13 update >>"$dhcp/log" 2>&1
+  (cd "$dhcp/archives13" && apt13 download dhcpcd-base libssl3t64 libzstd1 zlib1g libc6 >>../log 2>&1)
+  for package in "$dhcp"/archives/*.deb; do [ -f "$package" ] && dpkg -x "$package" "$dhcp/root"; done
+  for package in "$dhcp"/archives13/*.deb; do [ -f "$package" ] && dpkg -x "$package" "$dhcp/root13"; done
+  # the programs lie in /sbin or in /usr/sbin, by the suite
+  mkdir -p "$dhcp/bin"
+  for program in busybox dhclient dhclient-script dhcpcd dhcpd dhcrelay radvd; do
+    found=$(cd "$dhcp" && find root \( -type f -o -type l \) \( -path "*bin/$program" \) | head -n 1)
+    [ -n "$found" ] && ln -sfn "../$found" "$dhcp/bin/$program"
+  done
+  loader=$(cd "$dhcp" && find root13 -name 'ld-linux-*.so.*' | head -n 1)
+  libraries=$(cd "$dhcp" && dirname "$(find root13 -name 'libcrypto.so.3' | head -n 1)")
+  # shellcheck disable=SC2016
+  printf '#!/bin/sh\nhere=$(dirname "$0")/..\nexec "$here/%s" --library-path "$here/%s:$here/%s" "$here/root13/usr/sbin/dhcpcd" "$@"\n' \
+    "$loader" "$(dirname "$loader")" "$libraries" > "$dhcp/bin/dhcpcd10"
+  chmod 755 "$dhcp/bin/dhcpcd10"
+  # dhclient and the servers end with another code for their version
+  if "$dhcp/bin/busybox" udhcpc --help 2>&1 | grep -q Usage && "$dhcp/bin/dhclient" --version >>"$dhcp/log" 2>&1 && "$dhcp/bin/dhcpcd" --version >>"$dhcp/log" &&
+    "$dhcp/bin/dhcpcd10" --version >>"$dhcp/log" && "$dhcp/bin/dhcpd" --version >>"$dhcp/log" 2>&1 &&
+    "$dhcp/bin/dhcrelay" --version >>"$dhcp/log" 2>&1 && "$dhcp/bin/radvd" --version 2>&1 | grep -q Version; then
+    touch "$dhcp/usable"
+  else
+    echo "parts: DHCP clients or servers are not available (see $dhcp/log); tests with them are skipped" >&2
+  fi
 fi
 
 # --- OpenSSL's tpm2 provider >= 1.2.0 from Debian 13, with the tss2 libraries of the same suite.

@@ -268,6 +268,9 @@ export interface NetworkLink {
   /** The interface has an address by DHCP, or a DHCP client waits for one on it. */
   readonly dhcp4: Use;
   readonly dhcp6: Use;
+  /** [LCK-50] What was read that tells it, for people; undefined when it is unknown. */
+  readonly dhcp4Trace?: string | undefined;
+  readonly dhcp6Trace?: string | undefined;
   /** [LCK-43] What carries the packets of the link; empty for a link that is no tunnel. */
   readonly below: readonly NetworkTunnel[];
 }

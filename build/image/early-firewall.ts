@@ -2,9 +2,32 @@
 // replaces the table by its own. When the warden cannot start, they stay in force: nothing gets in,
 // and a repair can still be downloaded. [LCK-30] [LCK-3]
 
-/** RFC 4861: accepted only from the link itself, which a hop limit of 255 proves. */
-const neighbours = (third: "nd-router-advert" | "nd-router-solicit"): string =>
-  `ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-neighbor-solicit, ${third} } accept`;
+/**
+ * What a device on a link needs, as docs/lockdown-table.md gives it. It is here too because this
+ * table may stay: without answers to multicast queries a switch forgets the device after minutes.
+ * [LCK-2] [LCK-52]
+ */
+const LINK = {
+  errors: [
+    "ct state related icmp type { destination-unreachable, parameter-problem, time-exceeded } accept",
+    "ct state related icmpv6 type { destination-unreachable, packet-too-big, parameter-problem, time-exceeded } accept",
+    "ip ttl 1 meta l4proto 2 accept",
+  ],
+  in: [
+    // RFC 4861: accepted only from the link itself, which a hop limit of 255 proves.
+    "ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-neighbor-solicit, nd-router-advert } accept",
+    "ip6 saddr fe80::/10 ip6 hoplimit 1 icmpv6 type mld-listener-query accept",
+    // RFC 2131 section 4.1, RFC 8415 section 7.2: answers to a broadcast or multicast belong to no
+    // connection that the kernel tracks, and come from any address and port. [LCK-53]
+    "udp dport 68 accept",
+    "ip6 saddr fe80::/10 udp dport 546 accept",
+    "ip6 daddr fe80::/10 udp dport 546 accept",
+  ],
+  out: [
+    "ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-neighbor-solicit, nd-router-solicit } accept",
+    "ip6 hoplimit 1 icmpv6 type { mld-listener-done, mld-listener-report, mld2-listener-report } accept",
+  ],
+} as const;
 
 /**
  * The table has the name that the warden replaces as a whole (hal/linux/firewall). It applies to
@@ -17,18 +40,14 @@ export function earlyFirewall(hubPorts: readonly number[]): string {
     "type filter hook input priority filter; policy drop;",
     'iifname "lo" accept',
     "ct state established ct direction reply accept",
-    "ct state related meta l4proto { 1, 58 } accept",
-    neighbours("nd-router-advert"),
-    // RFC 2131 section 4.1, RFC 8415 section 7.2: answers to a broadcast or multicast belong to no
-    // connection that the kernel tracks.
-    "udp sport 67 udp dport 68 accept",
-    "ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
+    ...LINK.errors,
+    ...LINK.in,
   ];
   const output = [
     "type filter hook output priority filter; policy drop;",
     'oifname "lo" accept',
-    neighbours("nd-router-solicit"),
-    "icmpv6 type mld2-listener-report accept",
+    ...LINK.errors,
+    ...LINK.out,
     "udp dport { 53, 67, 547 } accept",
     `tcp dport { ${[...new Set([53, ...hubPorts])].sort((a, b) => a - b).join(", ")} } accept`,
     // A local program gets an immediate error.

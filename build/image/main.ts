@@ -44,7 +44,11 @@ async function readGiven(files: string) {
         `find "${name}" in "${given}": the image needs it; docs/flashing.md says what it contains`,
       );
   const text = await readFile(join(given, "image.json"), "utf8");
-  const facts = check(imageFactsSchema, parseJson(text, IMAGE_FACTS_BYTES_MAX, "image facts"), "image.json");
+  const facts = check(
+    imageFactsSchema,
+    parseJson(text, IMAGE_FACTS_BYTES_MAX, "image facts", { duplicates: "refused" }),
+    "image.json",
+  );
   return { given, facts };
 }
 

@@ -80,7 +80,11 @@ export interface DeviceSettings {
 export async function deviceSettings(root: string, logTo: string | undefined): Promise<DeviceSettings> {
   const [agent, warden] = [await effectiveConfig(root, "agent"), await effectiveConfig(root, "warden")];
   const anchorsFile = await readFile(join(root, FIXED.agent.anchors));
-  const anchors = check(hubAnchorsSchema, parseJson(anchorsFile, HUB_ANCHORS_BYTES_MAX, "hub anchors"), "hub.json");
+  const anchors = check(
+    hubAnchorsSchema,
+    parseJson(anchorsFile, HUB_ANCHORS_BYTES_MAX, "hub anchors", { duplicates: "refused" }),
+    "hub.json",
+  );
   const policy = parsePolicy(await readFile(join(root, FIXED.warden.basePolicy)));
   const { console, tunnel, enrolment, repository } = check(agentSchema, agent, "agent.json");
   const { lockdown, update, buildDateMs } = check(wardenSchema, warden, "warden.json");
@@ -101,7 +105,9 @@ export async function deviceSettings(root: string, logTo: string | undefined): P
 
 /** @returns the configuration as the caller wrote it. */
 async function givenConfig(root: string, name: ProgramName): Promise<unknown> {
-  return parseJson(await readFile(join(root, `etc/sallyport/${name}.json`)), CONFIG_BYTES_MAX, `${name}.json`);
+  return parseJson(await readFile(join(root, `etc/sallyport/${name}.json`)), CONFIG_BYTES_MAX, `${name}.json`, {
+    duplicates: "refused",
+  });
 }
 
 /** @returns the configuration as the program reads it, with its defaults. */

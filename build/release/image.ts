@@ -73,5 +73,5 @@ async function cutPart(published: string, part: SlotPart, image: string, index: 
  *   release.
  */
 export function parseManifest(bytes: Uint8Array): OsManifest {
-  return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest"), "manifest");
+  return check(osManifestSchema, parseJson(bytes, MANIFEST_BYTES_MAX, "manifest", { duplicates: "refused" }), "manifest");
 }

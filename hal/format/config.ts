@@ -22,7 +22,7 @@ export function parseConfigFile<const S extends v.GenericSchema>(
 
 function configJson(bytes: Uint8Array | string, bytesMax: number, what: string): unknown {
   try {
-    return parseJson(bytes, bytesMax, what);
+    return parseJson(bytes, bytesMax, what, { duplicates: "refused" });
   } catch (error) {
     if (error instanceof Fault) throw new Fault("config.invalid", error.message, { cause: error });
     throw error;

@@ -56,6 +56,12 @@ export interface JsonLimits {
   readonly valuesMax?: number;
   /** Members of all objects together. */
   readonly membersMax?: number;
+  /**
+   * [LCK-66] `refused`: no object may name a member twice. JSON.parse takes the last one, silently,
+   * which is not what the author of a file meant, nor what another program reads in it (RFC 8259,
+   * section 4). For what people write; what programs sign is canonical.
+   */
+  readonly duplicates?: "refused";
   /** Whether the message of a refusal may quote a few characters of the input. [STA-11] */
   readonly quoting?: Quoting;
 }
@@ -73,16 +79,28 @@ export function parseJson(input: Uint8Array | string, bytesMax: number, what: st
   const refused = (reason: string, cause?: unknown) =>
     new Fault("json.invalid", `${what} is not the JSON expected: ${reason}`, cause === undefined ? {} : { cause });
   const text = typeof input === "string" ? input : utf8(input);
-  if (text === undefined) throw refused("it is not UTF-8");
+  if (text === undefined) throw refused(isUtf16(input) ? `it is UTF-16; ${SAVE}` : "it is not UTF-8");
+  // [LCK-65] RFC 8259, section 8.1: it must not be there. A parser's own message shows nothing.
+  if (text.charCodeAt(0) === BYTE_ORDER_MARK) throw refused(`it begins with a byte order mark; ${SAVE}`);
   const excess = excessOf(text, boundsOf(bytesMax, limits));
   if (excess !== undefined) throw refused(excess);
   try {
     const value: unknown = JSON.parse(text);
-    return value;
+    const twice = limits.duplicates === "refused" ? duplicateOf(text) : undefined;
+    if (twice === undefined) return value;
+    throw refused(limits.quoting === "withheld" ? "it names a member twice" : `it names the member "${twice}" twice`);
   } catch (error) {
+    if (error instanceof Fault) throw error;
     if (!(error instanceof SyntaxError) || limits.quoting === "withheld") throw refused("it is not JSON");
     throw refused(printable(error.message, ERROR_CHARACTERS_MAX), error);
   }
+}
+
+const BYTE_ORDER_MARK = 0xfeff;
+const SAVE = "save it as UTF-8 without a byte order mark";
+
+function isUtf16(input: Uint8Array | string): boolean {
+  return typeof input !== "string" && (input[0] ?? 0) + (input[1] ?? 0) === 0xff + 0xfe;
 }
 
 function utf8(bytes: Uint8Array): string | undefined {
@@ -148,6 +166,34 @@ function excessOf(text: string, max: Counts): string | undefined {
     if (objects > max.objects) return `it has more than ${max.objects} objects`;
   }
   return undefined;
+}
+
+/**
+ * @param text valid JSON: a text before a colon is the name of a member.
+ * @returns the first name that its object has twice, printable.
+ */
+function duplicateOf(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit === OBJECT_OPEN) open.push(new Set());
+    else if (unit === OBJECT_CLOSE) open.pop();
+    if (unit !== QUOTE) continue;
+    const end = endOfString(text, at);
+    const name: unknown = JSON.parse(text.slice(at, end + 1));
+    at = end;
+    const members = open.at(-1);
+    if (members === undefined || typeof name !== "string" || !isBeforeColon(text, end + 1)) continue;
+    if (members.has(name)) return printable(name, ERROR_CHARACTERS_MAX);
+    members.add(name);
+  }
+  return undefined;
+}
+
+function isBeforeColon(text: string, from: number): boolean {
+  let at = from;
+  while (text.charCodeAt(at) <= 0x20) at += 1; // RFC 8259, section 2: what is below is white space
+  return text.charCodeAt(at) === COLON;
 }
 
 const QUOTE = 0x22;

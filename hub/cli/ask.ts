@@ -33,7 +33,7 @@ export const askOperation: HubCommand = {
  */
 export function operationArgs(text: string): JsonValue {
   try {
-    const value = parseJson(text, ARGS_BYTES_MAX, "--args", { valuesMax: REQUEST_VALUES_MAX });
+    const value = parseJson(text, ARGS_BYTES_MAX, "--args", { valuesMax: REQUEST_VALUES_MAX, duplicates: "refused" });
     if (isObject(value)) return value;
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

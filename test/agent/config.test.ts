@@ -68,3 +68,16 @@ test("hub anchors without a pin or in another form are refused", async (t) => {
   t.match(fault.message, 'hub anchors "/usr/hub.json"');
   for (const path of ["estPort", "authority", "timeKey", "witnessKey"]) t.match(fault.message, path);
 });
+
+test("[LCK-65] [LCK-66] a byte order mark and a member that is named twice are faults in words, with the file's name", async (t) => {
+  for (const [text, message] of [
+    ['\ufeff{"stateDirectory":"/tmp"}', /"\/etc\/agent\.json" .*begins with a byte order mark; save it as UTF-8/u],
+    ['{"tunnel":{"keepaliveS":9,"keepaliveS":900}}', /"\/etc\/agent\.json" .*names the member "keepaliveS" twice/u],
+  ] as const)
+    t.match(
+      faultOf(() => parseAgentConfig(text)),
+      { code: "config.invalid", message },
+    );
+  const anchors = '{"host":"a","host":"b"}';
+  t.match(faultOf(() => config.parseAnchors(anchors, "hub.json")).message, /names the member "host" twice/u);
+});

@@ -28,6 +28,9 @@ export interface LinkFacts {
   readonly uplink: Use;
   readonly dhcp4: Use;
   readonly dhcp6: Use;
+  /** [LCK-50] What was read that tells it. */
+  readonly dhcp4Trace?: string | undefined;
+  readonly dhcp6Trace?: string | undefined;
   /** The port of the USB device that provides the interface. */
   readonly usb: string | undefined;
   /** What carries its packets, for a tunnel. [LCK-43] */

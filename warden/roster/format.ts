@@ -67,7 +67,7 @@ export function parseRoster(bytes: Uint8Array): Roster {
   try {
     return check(
       rosterSchema,
-      parseJson(bytes, ROSTER_BYTES_MAX, "roster", { membersMax: REPORT_VALUES_MAX }),
+      parseJson(bytes, ROSTER_BYTES_MAX, "roster", { membersMax: REPORT_VALUES_MAX, duplicates: "refused" }),
       "roster",
       "roster.invalid",
     );

@@ -1,5 +1,5 @@
-// The kernel's own answers about routes and tunnels, by iproute2 and wg: no file shows routing
-// rules, other tables or the far end of a tunnel. [LCK-41] [LCK-43]
+// The kernel's own answers about routes, addresses and tunnels, by iproute2 and wg: no file shows
+// routing rules, other tables, lifetimes or the far end of a tunnel. [LCK-41] [LCK-43] [LCK-51]
 import * as v from "valibot";
 import { Fault } from "../../fault.ts";
 import { parseJson } from "../../format/json.ts";
@@ -16,6 +16,8 @@ const objectSchema = v.object({
   dst: text,
   dev: text,
   table: text,
+  gateway: text,
+  protocol: text,
   nexthops: v.optional(v.array(v.object({ dev: text }))),
   // a rule
   priority: number,
@@ -26,6 +28,7 @@ const objectSchema = v.object({
   dport: number,
   // a link
   ifname: text,
+  addr_info: v.optional(v.array(v.object({ family: text, local: text, scope: text, valid_life_time: number }))),
   linkinfo: v.optional(
     v.object({
       info_kind: text,

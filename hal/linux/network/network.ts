@@ -46,7 +46,7 @@ class NetworkReader {
   async read(towards: readonly NetworkTarget[]): Promise<NetworkFacts> {
     const routes = await readRoutes(this.#root);
     const routed = new Set(routes.map(({ link }) => link));
-    const all = await readLinks(this.#root);
+    const all = await readLinks(this.#root, this.#pause > 0 ? undefined : this.#programs?.ip);
     const order = [...all].sort((a, b) => Number(routed.has(b.name)) - Number(routed.has(a.name)));
     const listed = new Set(order.slice(0, LINKS_MAX));
     const links = all.filter((link) => listed.has(link));

@@ -152,6 +152,9 @@ test("[OTA-14] wrong usage exits with 2 and shows the usage; a failure exits wit
   const dir = join(directory, "release");
   mkdirSync(dir);
   const [unread, large] = [join(directory, "unread.json"), join(directory, "large.img")];
+  const [twice, marked] = [join(directory, "twice.json"), join(directory, "marked.json")];
+  writeFileSync(twice, '{"v":1,"mode":"shut","mode":"enforce"}');
+  writeFileSync(marked, '\ufeff{"v":1}');
   writeFileSync(unread, '{"v":1}');
   writeFileSync(large, new Uint8Array(20_000));
   for (const [args, code, message] of [
@@ -186,6 +189,11 @@ test("[OTA-14] wrong usage exits with 2 and shows the usage; a failure exits wit
       2,
       /is not a policy that a device accepts: .*mode: .*confirmKeys: /su,
     ],
+    // [LCK-65] [LCK-66]
+    ...["policy/a", "operators/a", "os/a"].flatMap((target): [readonly string[], number, RegExp][] => [
+      [["add", dir, target, twice, "--hardware", "any"], 2, /names the member "mode" twice/u],
+      [["add", dir, target, marked, "--hardware", "any"], 2, /begins with a byte order mark; save it as UTF-8/u],
+    ]),
     [["add", dir, "operators/a", unread, "--hardware", "any"], 2, /is not a roster that a device accepts: .*operators: /su],
     [
       ["add", dir, "os/a", large, "--hardware", "any"],

@@ -167,3 +167,45 @@ async function quotationOf(text: string): Promise<string> {
     return error instanceof Error ? error.message : "";
   }
 }
+
+test("[LCK-65] a byte order mark, and UTF-16, are refused in words that say what to do", async (t) => {
+  const save = /save it as UTF-8 without a byte order mark/u;
+  for (const [bytes, why] of [
+    [Buffer.from('\ufeff{"v":1}'), /begins with a byte order mark/u],
+    [Buffer.from("\ufeff"), /begins with a byte order mark/u],
+    [Buffer.from('\ufeff{"v":1}', "utf16le"), /is UTF-16/u],
+    [Buffer.from('\ufeff{"v":1}', "utf16le").swap16(), /is UTF-16/u],
+  ] as const) {
+    t.throws(() => parseJson(bytes, 100, "policy"), { code: "json.invalid", message: why });
+    t.throws(() => parseJson(bytes, 100, "policy"), { message: save });
+  }
+  t.throws(() => parseJson('\ufeff{"v":1}', 100, "policy"), { code: "json.invalid", message: save });
+  t.same(parseJson('{"name":"\ufeff"}', 100, "policy"), { name: "\ufeff" }, "within a text it is a character");
+});
+
+test("[LCK-66] a member that is named twice is refused by its name, where people write the file", async (t) => {
+  const refuse = (text: string): unknown => parseJson(text, 4096, "policy", { duplicates: "refused" });
+  for (const [text, name] of [
+    ['{"mode":"shut","mode":"enforce"}', "mode"],
+    ['{"a":[{"b":1},{"b":2}],"c":{"d":1 ,\n"d"\t: 1}}', "d"],
+    ['{"mode":1,"mo\\u0064e":2}', "mode"],
+    ['{"a":{"b":{}},"c":[[{"x":"y"}]],"a":0}', "a"],
+    ['{"__proto__":1,"__proto__":2}', "__proto__"],
+    ['{"":1,"":2}', ""],
+    ['{"\\u001b[2J":1,"\\u001b[2J":2}', "?[2J"],
+  ] as const)
+    t.throws(() => refuse(text), { code: "json.invalid", message: `names the member "${name}" twice` }, text);
+  for (const text of [
+    '{"a":{"a":[{"a":1},{"a":"a"}]}}',
+    '{"a":"b","b":"a"}',
+    '["a","a",{"x":"a:","y":"a:"}]',
+    '{"a":"\\"a\\":","b":1}',
+    '"a"',
+    "[]",
+  ])
+    t.same(refuse(text), JSON.parse(text), text);
+  t.throws(() => parseJson('{"key":1,"key":2}', 99, "file", { duplicates: "refused", quoting: "withheld" }), {
+    message: /names a member twice/u,
+  });
+  t.same(parseJson('{"a":1,"a":2}', 99, "nft's listing"), { a: 2 }, "what programs write is not scanned");
+});

@@ -31,9 +31,11 @@ function afterSockets(act: () => void): void {
 
 /** Answers every TCP line and every UDP packet with itself, on IPv4 and IPv6. */
 function listen(id: string, port: number): void {
-  const udp = createSocket("udp6", (message, from) => udp.send(message, from.port, from.address));
+  const udp = createSocket({ type: "udp6", ipv6Only: true }, (message, from) => udp.send(message, from.port, from.address));
+  // of a group that the machine has joined, a socket for both families gets IPv6 only
+  const udp4 = createSocket("udp4", (message, from) => udp4.send(message, from.port, from.address));
   const tcp = createServer((socket) => socket.on("error", () => socket.destroy()).pipe(socket));
-  tcp.listen(port, "::", () => udp.bind(port, "::", () => say(id, "listening")));
+  tcp.listen(port, "::", () => udp.bind(port, "::", () => udp4.bind(port, () => say(id, "listening"))));
 }
 
 /** The kernel of the other side answers a SYN, so no program there can delay the answer. */
@@ -85,13 +87,17 @@ function poke(id: string, which: string): void {
   socket?.write("still there?");
 }
 
-function tryUdp(id: string, host: string, port: number): void {
+/** @param from the port to send from; 0 for any. The answer may come from any address. */
+function tryUdp(id: string, host: string, port: number, from: number): void {
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
   const answered = awaitAnswer(id, () => void socket.close());
   socket.on("error", (error) => answered("code" in error ? String(error.code) : "failed"));
   socket.once("message", () => answered("open"));
-  socket.send("anybody?", port, host, (error) => {
-    if (error !== null && "code" in error) answered(String(error.code));
+  socket.bind(from, () => {
+    socket.setBroadcast(true);
+    socket.send("anybody?", port, host, (error) => {
+      if (error !== null && "code" in error) answered(String(error.code));
+    });
   });
 }
 
@@ -107,10 +113,10 @@ function settle(id: string, which: string): void {
 
 createInterface({ input: process.stdin })
   .on("line", (line) => {
-    const [id = "", verb = "", host = "", port = "0"] = line.split(" ");
+    const [id = "", verb = "", host = "", port = "0", from = "0"] = line.split(" ");
     if (verb === "listen") listen(id, Number(host));
     else if (verb === "poke") poke(id, host);
-    else if (verb === "udp") tryUdp(id, host, Number(port));
+    else if (verb === "udp") tryUdp(id, host, Number(port), Number(from));
     else if (verb === "turn") afterSockets(() => say(id, "done"));
     else if (verb === "settle") settle(id, host);
     else tryTcp(id, host, Number(port), verb === "hold");

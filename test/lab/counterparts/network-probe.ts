@@ -26,6 +26,8 @@ export interface ProbeNetwork {
 }
 
 export interface Side extends Probe {
+  /** Before a command that runs on this side. */
+  readonly words: readonly string[];
   /** On the cables eth0 and eth1. */
   readonly ipv4: readonly [string, string];
   readonly ipv6: readonly [string, string];
@@ -41,7 +43,8 @@ export interface Probe {
   /** Echoes TCP and UDP on every address. */
   listen(port: number): Promise<void>;
   tcp(host: string, port: number): Promise<Outcome>;
-  udp(host: string, port: number): Promise<Outcome>;
+  /** @param from the port to send from. */
+  udp(host: string, port: number, from?: number): Promise<Outcome>;
   /**
    * Makes a connection and keeps it.
    * @returns a function that tells whether it still carries anything.
@@ -233,7 +236,7 @@ function createProbe(ask: Ask, other: Ask | undefined): Probe {
   return {
     listen: async (port) => void (await ask(`listen ${port}`)),
     tcp: async (host, port) => (await ask(`tcp ${host} ${port}`)).outcome,
-    udp: (host, port) => settled(`udp ${host} ${port}`),
+    udp: (host, port, from = 0) => settled(`udp ${host} ${port} ${from}`),
     hold: async (host, port) => {
       const { id, outcome } = await ask(`hold ${host} ${port}`);
       if (outcome !== "open") throw new Fault("assert.broken", `hold a connection to ${host} port ${port}: ${outcome}`);
@@ -244,6 +247,7 @@ function createProbe(ask: Ask, other: Ask | undefined): Probe {
 
 function side(ask: Ask, other: Ask, prefix: Words, name: "device" | "outside"): Side {
   return {
+    words: prefix,
     ...ADDRESSES[name],
     ...createProbe(ask, other),
     ping: (host) => {

@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { canonicalTable, readListing } from "../../../hal/linux/firewall/canonical.ts";
 import { LISTING_BYTES_MAX } from "../../../hal/linux/firewall/limits.ts";
 import { linuxHardware } from "../../../hal/linux/identity/index.ts";
+import { kernel, readLists } from "../../../hal/linux/network/dhcp/kernel.ts";
+import { SETTINGS_BYTES_MAX, SOCKETS_BYTES_MAX } from "../../../hal/linux/network/dhcp/limits.ts";
+import { networkd } from "../../../hal/linux/network/dhcp/managers.ts";
 import { readNameService } from "../../../hal/linux/network/resolver.ts";
 import { connectedTo } from "../../../hal/linux/network/connections.ts";
 import { readKernelAnswer } from "../../../hal/linux/network/kernel.ts";
@@ -133,6 +136,26 @@ function kernelEdges(): readonly (readonly [string, Edge])[] {
         "eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\n",
         ["a\t", " ", `${"eth0\t00000000\t0102A8C0\t0000\t0\t0\t0\t00000000".padEnd(127)}\n`],
         async (at) => some(await readRoutes(at)),
+      ),
+    ],
+    [
+      "state of a network manager",
+      edge(
+        "run/systemd/netif/links/2",
+        SETTINGS_BYTES_MAX,
+        "DHCP6_CLIENT_IAID=0xfe6d8796\n",
+        ["[", "a=\n", " ", "[a]\n", "\n"],
+        async (at) => some(await networkd(at, { name: "eth0", index: "2" })),
+      ),
+    ],
+    [
+      "sockets of the kernel",
+      edge(
+        "proc/self/net/packet",
+        SOCKETS_BYTES_MAX,
+        "sk RefCnt Type Proto Iface\n0 3 2 0800 2 1\n",
+        ["\n", " ", "0 3 2 0800 3 1\n"],
+        async (at) => some(await kernel(at, { name: "eth0", index: "2" }, await readLists(at, []))),
       ),
     ],
     [

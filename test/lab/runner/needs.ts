@@ -15,6 +15,12 @@ export const PARTS_DIRECTORY = `${PROJECT}.parts/debian13/root`;
 /** nft as Debian 13 and the gateway's image have it; the part `nft-debian13`. */
 export const NFT_DEBIAN13 = `${PROJECT}.parts/debian13/nft/nft`;
 
+/** DHCP clients and servers; the part `dhcp`. Scripts of the clients lie below `root`. */
+export const DHCP_DIRECTORY = `${PROJECT}.parts/dhcp`;
+
+/** systemd's, of the machine; the part `networkd`. */
+export const NETWORKD = "/lib/systemd/systemd-networkd";
+
 export type Part =
   | "root"
   | "swtpm"
@@ -29,6 +35,8 @@ export type Part =
   | "casync"
   | "netns"
   | "nft-debian13"
+  | "dhcp"
+  | "networkd"
   | "mounts"
   | "bundles"
   | "cpio"
@@ -53,6 +61,8 @@ const WHY: Record<Part, string> = {
   casync: "needs casync: apt-get install casync",
   netns: "needs network namespaces: run as root with iproute2, outside containers that forbid them",
   "nft-debian13": "needs nft of Debian 13: sh build/parts.sh unpacks it beside the project",
+  dhcp: "needs DHCP clients and servers: sh build/parts.sh unpacks them beside the project",
+  networkd: "needs systemd-networkd: apt-get install systemd",
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
   cpio: "needs cpio: apt-get install cpio",
@@ -90,6 +100,10 @@ function has(part: Part): boolean {
       return onPath("tpm2_quote");
     case "nft-debian13":
       return existsSync(`${PROJECT}.parts/debian13/nft/usable`);
+    case "dhcp":
+      return existsSync(`${DHCP_DIRECTORY}/usable`);
+    case "networkd":
+      return existsSync(NETWORKD);
     case "netns":
       return process.getuid?.() === 0 && onPath("ip") && canMakeNamespaces();
     case "mounts":

@@ -37,7 +37,11 @@ export interface EscrowKey {
 export function parseEscrowKey(bytes: Uint8Array, file: string): EscrowKey {
   try {
     const what = `the owner's escrow key "${file}"`;
-    const { kid, use: _use, ...jwk } = check(keyFileSchema, parseJson(bytes, ESCROW_KEY_BYTES_MAX, what), what);
+    const {
+      kid,
+      use: _use,
+      ...jwk
+    } = check(keyFileSchema, parseJson(bytes, ESCROW_KEY_BYTES_MAX, what, { duplicates: "refused" }), what);
     const id = keyIdOf(jwk);
     if (kid !== undefined && kid !== id)
       throw new Fault("escrow.key-unusable", `${what} says that its id is "${kid}", but its thumbprint is "${id}"`);

@@ -49,8 +49,12 @@ function serialText(serial: string): string {
   return printableJson(serial).replaceAll(" ", String.raw`\u0020`);
 }
 
-function ruleText({ direction, link, protocol, ports, peers, why }: NetworkRule, plan: Plan): string {
+function ruleText({ direction, link, protocol, ports, sourcePort, peers, near, why, answers }: NetworkRule, plan: Plan): string {
   const range = ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`));
   const far = peers === null ? "anybody" : (peers === "management" ? plan.management : peers).join(" ");
-  return `${direction}: ${[protocol, ...range].join(" ")} ${direction === "in" ? "from" : "to"} ${far}${link === null ? "" : ` on ${link}`} (${why})`;
+  const [from, to] =
+    sourcePort === null ? ["", ""] : direction === "in" ? [` port ${sourcePort}`, ""] : ["", ` from port ${sourcePort}`];
+  const answered = answers === true ? ", answered to who asks by multicast or broadcast" : "";
+  const at = near === undefined ? "" : ` ${direction === "in" ? "to" : "from"} ${near.join(" ")}`;
+  return `${direction}: ${[protocol, ...range].join(" ")}${to} ${direction === "in" ? "from" : "to"} ${far}${from}${at}${link === null ? "" : ` on ${link}`}${answered} (${why})`;
 }

@@ -3,9 +3,7 @@
 import * as v from "valibot";
 import { createHash } from "node:crypto";
 import { canonicalJson } from "../../../hal/format/json.ts";
-import { linkNameSchema, prefixSchema, usbPortSchema, usbRuleSchema } from "./policy.ts";
-
-const portNumberSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+import { linkNameSchema, portNumberSchema, prefixSchema, usbPortSchema, usbRuleSchema } from "./policy.ts";
 
 /**
  * Why a packet may pass. What ends in `unknown` is open because something about the machine could
@@ -34,11 +32,18 @@ export const networkRuleSchema = v.strictObject({
    * protocol without ports.
    */
   ports: v.array(v.strictTuple([portNumberSchema, portNumberSchema])),
-  /** The sender's port; null for any. `ports` are the receiver's. */
+  /** [LCK-64] The sender's port; null for any. `ports` are the receiver's. */
   sourcePort: v.nullable(portNumberSchema),
   /** The far side; null for anybody. */
   peers: v.nullable(v.union([v.literal("management"), v.array(prefixSchema)])),
+  /** [LCK-53] The near side, where only some of the device's IPv6 addresses count. */
+  near: v.optional(v.array(prefixSchema)),
   why: v.picklist(WHY),
+  /**
+   * [LCK-62] Of a door that may be asked by multicast or broadcast: what goes from its port to who
+   * asked passes for a few seconds.
+   */
+  answers: v.optional(v.literal(true)),
 });
 export type NetworkRule = v.InferOutput<typeof networkRuleSchema>;
 

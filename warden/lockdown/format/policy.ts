@@ -5,7 +5,7 @@ import { Fault } from "../../../hal/fault.ts";
 import { parseJson } from "../../../hal/format/json.ts";
 import { check } from "../../../hal/format/schema.ts";
 import { orderKeySchema } from "../../order-key/format.ts";
-import { parsePrefix } from "./address.ts";
+import { parsePrefix } from "../../../hal/format/address.ts";
 import {
   CONFIRM_KEYS_MAX,
   CONFIRM_WITHIN_S_DEFAULT,
@@ -43,14 +43,13 @@ export const prefixSchema = v.pipe(
 );
 const prefixesSchema = v.pipe(v.array(prefixSchema), v.maxLength(PREFIXES_MAX));
 
+export const portNumberSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
+
 /** `8443` or `"9000-9010"`. */
 const portsSchema = v.pipe(
   v.array(
     v.union(
-      [
-        v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
-        v.pipe(v.string(), v.regex(/^[1-9]\d{0,4}-[1-9]\d{0,4}$/u), v.check(isRange)),
-      ],
+      [portNumberSchema, v.pipe(v.string(), v.regex(/^[1-9]\d{0,4}-[1-9]\d{0,4}$/u), v.check(isRange))],
       'expected a port from 1 to 65535, or a range such as "9000-9010"',
     ),
   ),
@@ -145,6 +144,8 @@ export const policySchema = v.strictObject({
               link: linkNameSchema,
               protocol: protocolSchema,
               ports: portsSchema,
+              /** [LCK-64] The port that the other side sends from; when omitted, any. */
+              sourcePort: v.optional(portNumberSchema),
               from: v.picklist(["any", "management"]),
             }),
           ),
@@ -162,6 +163,8 @@ export const policySchema = v.strictObject({
             v.strictObject({
               protocol: protocolSchema,
               ports: portsSchema,
+              /** [LCK-64] The port that this machine sends from; when omitted, any. */
+              sourcePort: v.optional(portNumberSchema),
               to: v.union(
                 [v.literal("any"), v.pipe(prefixesSchema, v.minLength(1))],
                 'expected "any" or a list of addresses and prefixes',
@@ -213,7 +216,12 @@ export type Policy = v.InferOutput<typeof policySchema>;
  */
 export function parsePolicy(bytes: Uint8Array): Policy {
   try {
-    return check(policySchema, parseJson(bytes, POLICY_BYTES_MAX, "lockdown policy"), "lockdown policy", "lockdown.invalid");
+    return check(
+      policySchema,
+      parseJson(bytes, POLICY_BYTES_MAX, "lockdown policy", { duplicates: "refused" }),
+      "lockdown policy",
+      "lockdown.invalid",
+    );
   } catch (error) {
     if (error instanceof Fault && error.code !== "lockdown.invalid")
       throw new Fault("lockdown.invalid", error.message, { cause: error });

@@ -18,6 +18,9 @@ const DNS_OVER_TLS_PORT = 853;
 const TUNNEL_UDP_PORTS: readonly Range[] = [443, 500, 1194, 4500, 41_641, 51_820].map((port) => [port, port]);
 const TUNNEL_TCP_PORTS: readonly Range[] = [443, 1194].map((port) => [port, port]);
 
+/** RFC 4291 section 2.5.6: what has such an address on either side stays on the link. */
+const ON_LINK = ["fe80::/10"];
+
 /** [LCK-3] The way to the hub, which no policy can close. */
 export function hubRules({ hub }: MachineFacts): readonly NetworkRule[] {
   return hub.map(({ address, port }) => out("tcp", [[port, port]], address === undefined ? null : [address], "hub"));
@@ -66,10 +69,12 @@ function clientRules({ links: found }: MachineFacts, links: readonly Link[]): re
   return links.flatMap((link) => {
     const { dhcp4, dhcp6, uplink = "unused", below = [] } = found.find(({ name }) => name === link.name) ?? {};
     if (uplink === "unused" || below.length > 0) return [];
-    const [, asks4] = dhcp(link.name, 68, 67, null, "dhcp-unknown");
+    const why = "dhcp-unknown";
     return [
-      ...(dhcp4 === "unknown" && !link.dhcp4 && asks4 !== undefined ? [asks4] : []),
-      ...(dhcp6 === "unknown" && !link.dhcp6 ? dhcp(link.name, 546, 547, ["fe80::/10"], "dhcp-unknown") : []),
+      ...(dhcp4 === "unknown" && !link.dhcp4 ? [dhcp(link.name, "out", 67, null, why)] : []),
+      ...(dhcp6 === "unknown" && !link.dhcp6
+        ? [{ ...dhcp(link.name, "in", 546, ON_LINK, why), sourcePort: 547 }, dhcp(link.name, "out", 547, null, why)]
+        : []),
     ];
   });
 }
@@ -89,29 +94,29 @@ export function longAnswerRules({ hub }: MachineFacts, rules: readonly NetworkRu
 }
 
 /**
- * RFC 2131 section 4.1 (ports 67, 68) and RFC 8415 section 7.2 (ports 546, 547). Answers to a
- * broadcast or multicast belong to no connection that the kernel knows.
+ * [LCK-53] RFC 2131 section 4.1 (ports 67, 68) and RFC 8415 section 7.2 (ports 546, 547). Answers
+ * to a broadcast or multicast belong to no connection that the kernel knows. Neither standard binds
+ * the server's answer to an address or port: a server or relay agent has several, and whoever means
+ * harm chooses both. DHCPv6 is bound to the link instead, by either side's address.
  */
 export function dhcpRules(links: readonly Link[]): readonly NetworkRule[] {
   return links.flatMap(({ name, dhcp4, dhcp6 }) => [
-    ...(dhcp4 ? dhcp(name, 68, 67, null) : []),
-    ...(dhcp6 ? dhcp(name, 546, 547, ["fe80::/10"]) : []),
+    ...(dhcp4 ? [dhcp(name, "in", 68, null), dhcp(name, "out", 67, null)] : []),
+    ...(dhcp6
+      ? [dhcp(name, "in", 546, ON_LINK), { ...dhcp(name, "in", 546, null), near: ON_LINK }, dhcp(name, "out", 547, null)]
+      : []),
   ]);
 }
 
+/** Requested by broadcast or multicast, renewed by unicast: so it goes out to any address. */
 function dhcp(
   link: string,
-  client: number,
-  server: number,
+  direction: NetworkRule["direction"],
+  port: number,
   peers: string[] | null,
   why: NetworkRule["why"] = "dhcp",
-): readonly [NetworkRule, NetworkRule] {
-  const both = { link, protocol: "udp", why } as const;
-  return [
-    { ...both, direction: "in", ports: [[client, client]], sourcePort: server, peers },
-    // requested by broadcast or multicast, renewed by unicast
-    { ...both, direction: "out", ports: [[server, server]], sourcePort: null, peers: null },
-  ];
+): NetworkRule {
+  return { direction, link, protocol: "udp", ports: [[port, port]], sourcePort: null, peers, why };
 }
 
 /**
@@ -120,18 +125,21 @@ function dhcp(
  */
 export function policyRules(policy: Policy): readonly NetworkRule[] {
   const known = new Set(policy.links.map(({ name }) => name));
-  const inbound = policy.network.inbound.map(({ link, protocol, ports, from }): NetworkRule => ({
+  const inbound = policy.network.inbound.map(({ link, protocol, ports, sourcePort = null, from }): NetworkRule => ({
     direction: "in",
     link,
     protocol,
     ports: ranges(ports),
-    sourcePort: null,
+    sourcePort,
     peers: from === "any" ? null : "management",
     why: "policy",
+    // [LCK-62] nothing is asked by multicast over TCP
+    ...(protocol === "udp" ? { answers: true } : {}),
   }));
-  const outbound = policy.network.outbound.map(({ link, protocol, ports, to }): NetworkRule => ({
+  const outbound = policy.network.outbound.map(({ link, protocol, ports, sourcePort = null, to }): NetworkRule => ({
     ...out(protocol, ranges(ports), to === "any" ? null : to, "policy"),
     link: link ?? null,
+    sourcePort,
   }));
   return [...inbound, ...outbound].filter(
     ({ link, peers }) => (link === null || known.has(link)) && (peers !== "management" || policy.network.management.length > 0),

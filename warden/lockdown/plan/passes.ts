@@ -23,6 +23,7 @@ export function passes(plan: Plan, packet: Packet): boolean {
   return plan.networkRules.some((rule) => {
     if (rule.direction !== direction || rule.protocol !== protocol) return false;
     if (rule.link !== null && rule.link !== packet.link) return false;
+    if (rule.near !== undefined) return false; // the packet does not tell the near side
     if (rule.sourcePort !== null && rule.sourcePort !== sourcePort) return false;
     if (port !== undefined && !rule.ports.some(([from, to]) => from <= port && port <= to)) return false;
     return rule.peers === null || (packet.address !== undefined && isPeer(plan, rule, packet.address));

@@ -72,11 +72,17 @@ function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[])
   ];
 }
 
-function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6 }: LinkFacts): readonly string[] {
+/** [LCK-50] A text says by which trace the use is known. */
+function dhcpRisks(plan: Plan, { name, dhcp4, dhcp6, dhcp4Trace, dhcp6Trace }: LinkFacts): readonly string[] {
   const planned = plan.links.find((link) => link.name === name);
+  const by = (trace: string | undefined): string => (trace === undefined ? "" : ` (by ${trace})`);
   return [
-    ...(dhcp4 === "used" && planned?.dhcp4 !== true ? [`"${name}" has its address by DHCP, and "dhcp4" is not set`] : []),
-    ...(dhcp6 === "used" && planned?.dhcp6 !== true ? [`"${name}" has its address by DHCPv6, and "dhcp6" is not set`] : []),
+    ...(dhcp4 === "used" && planned?.dhcp4 !== true
+      ? [`"${name}" has its address by DHCP${by(dhcp4Trace)}, and "dhcp4" is not set`]
+      : []),
+    ...(dhcp6 === "used" && planned?.dhcp6 !== true
+      ? [`"${name}" has its address by DHCPv6${by(dhcp6Trace)}, and "dhcp6" is not set`]
+      : []),
   ];
 }
 

@@ -1,6 +1,8 @@
 // The packet filter's table as text, in the canonical form that hal/linux/firewall reads back.
 // [LCK-2] [LCK-5] [LCK-6]
+import { mergeIntervals } from "../../../hal/format/intervals.ts";
 import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
+import { answerLines, askerSets, type Family, noteLine } from "./askers.ts";
 
 type TableContents = Pick<Plan, "links" | "management" | "echo" | "networkRules">;
 type Direction = NetworkRule["direction"];
@@ -26,6 +28,16 @@ const LISTENERS = {
 } as const;
 
 /**
+ * [LCK-52] Errors about a packet that some rule let pass, also path MTU discovery (RFC 1191, RFC
+ * 8201; RFC 4890 section 4.3.1). A redirect is none of them, though for IPv4 the kernel relates it
+ * to a connection too: a neighbour that sends one would lead the device's packets where it likes.
+ */
+const ERRORS = [
+  "ct state related icmp type { destination-unreachable, parameter-problem, time-exceeded } accept",
+  "ct state related icmpv6 type { destination-unreachable, packet-too-big, parameter-problem, time-exceeded } accept",
+] as const;
+
+/**
  * [LCK-2] For IPv4 and IPv6 alike it drops what comes in, rejects what goes out (so that a local
  * program learns at once that it may not) and forwards nothing. Then come the network rules.
  *
@@ -35,6 +47,7 @@ const LISTENERS = {
  */
 export function renderTable(contents: TableContents): string {
   const blocks = [
+    ...askerSets(askedFamilies(contents)),
     ...managementSets(contents.management),
     ["chain input {", ...chainLines("in", contents), "}"],
     ["chain forward {", "\ttype filter hook forward priority filter; policy drop;", "}"],
@@ -47,7 +60,7 @@ function managementSets(management: readonly string[]): readonly string[][] {
   return ([4, 6] as const).flatMap((family) => {
     const own = ofFamily(management, family);
     if (own.length === 0) return [];
-    const elements = `\telements = { ${[...own].sort().join(", ")} }`;
+    const elements = `\telements = { ${mergeIntervals(own).join(", ")} }`;
     return [[`set management${family} {`, `\ttype ipv${family}_addr`, "\tflags interval", elements, "}"]];
   });
 }
@@ -68,11 +81,12 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
     ...refusals(direction, `${link} != ${quotedSet(names)} `),
     ...(onlyIpv4.length === 0 ? [] : [`${link} ${quotedSet(onlyIpv4)} meta nfproto ipv6 ${refuse}`]),
     "ct state established ct direction reply accept",
-    `ct state related meta l4proto { ${PROTOCOL.icmp}, ${PROTOCOL.icmpv6} } accept`,
+    ...ERRORS,
     multicastMembership4(`${link} ${quotedSet(names)}`),
     ...(withIpv6.length === 0 ? [] : neighbours(direction, `${link} ${quotedSet(withIpv6)}`)),
     ...(direction === "in" ? echoRules(contents) : []),
-    ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents.management)),
+    ...networkRules.filter((rule) => rule.direction === direction).flatMap((rule) => ruleLines(rule, link, contents)),
+    ...(direction === "out" ? answerLines(networkRules, (name) => familiesOf(links, name)) : []),
   ];
   return lines.map((line) => `\t${line}`);
 }
@@ -81,7 +95,7 @@ function chainLines(direction: Direction, contents: TableContents): readonly str
  * IANA's numbers: nft takes names of protocols from /etc/protocols, which a small image does not
  * have.
  */
-const PROTOCOL = { icmp: 1, igmp: 2, ipip: 4, tcp: 6, udp: 17, ipv6: 41, gre: 47, esp: 50, icmpv6: 58 } as const;
+const PROTOCOL = { igmp: 2, ipip: 4, tcp: 6, udp: 17, ipv6: 41, gre: 47, esp: 50 } as const;
 
 /**
  * Incoming packets are dropped silently. A local program must learn at once that it may not send:
@@ -114,26 +128,38 @@ function echoRules({ echo, management }: TableContents): readonly string[] {
 }
 
 /** One rule for each family where the far side is named, otherwise one for both. */
-function ruleLines(
-  { direction, link, protocol, ports, sourcePort, peers }: NetworkRule,
-  linkKeyword: string,
-  management: readonly string[],
-): readonly string[] {
-  const before = link === null ? [] : [`${linkKeyword} "${link}"`];
+function ruleLines(rule: NetworkRule, linkKeyword: string, { links, management }: TableContents): readonly string[] {
+  const { direction, link, protocol, ports, sourcePort, peers, near, answers } = rule;
+  const before = [
+    ...(link === null ? [] : [`${linkKeyword} "${link}"`]),
+    ...(near === undefined ? [] : [`ip6 ${direction === "in" ? "daddr" : "saddr"} ${set(near)}`]),
+  ];
   const after = [
     ...(sourcePort === null ? [] : [`${protocol} sport ${sourcePort}`]),
     ports.length === 0
       ? `meta l4proto ${PROTOCOL[protocol]}`
-      : `${protocol} dport ${set(ports.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)))}`,
-    "accept",
+      : `${protocol} dport ${set(ports.map(([from, to]) => `${from}-${to}`))}`,
   ];
-  if (peers === null) return [[...before, ...after].join(" ")];
+  const asked = answers === true && link !== null ? familiesOf(links, link) : [];
+  if (peers === null)
+    return [...asked.map((family) => noteLine(family, before, after)), [...before, ...after, "accept"].join(" ")];
   return ([4, 6] as const).flatMap((family) => {
     const own = ofFamily(peers === "management" ? management : peers, family);
     if (own.length === 0) return [];
     const far = `${family === 4 ? "ip" : "ip6"} ${direction === "in" ? "saddr" : "daddr"}`;
-    return [[...before, `${far} ${peers === "management" ? `@management${family}` : set(own)}`, ...after].join(" ")];
+    const from = [...before, `${far} ${peers === "management" ? `@management${family}` : set(own)}`];
+    return [...(asked.includes(family) ? [noteLine(family, from, after)] : []), [...from, ...after, "accept"].join(" ")];
   });
+}
+
+/** The families in which a door of this machine may be asked by multicast. */
+function askedFamilies({ links, networkRules }: TableContents): readonly Family[] {
+  const asked = networkRules.flatMap(({ answers, link }) => (answers === true && link !== null ? familiesOf(links, link) : []));
+  return ([4, 6] as const).filter((family) => asked.includes(family));
+}
+
+function familiesOf(links: TableContents["links"], link: string): readonly Family[] {
+  return links.some(({ name, ipv6 }) => name === link && ipv6) ? [4, 6] : [4];
 }
 
 function ofFamily(prefixes: readonly string[], family: 4 | 6): readonly string[] {
@@ -144,8 +170,11 @@ function quotedSet(names: readonly string[]): string {
   return set(names.map((name) => `"${name}"`));
 }
 
-/** Sorted as text, a single element without braces: the canonical form of hal/linux/firewall. */
+/**
+ * The canonical form of hal/linux/firewall: the fewest elements, sorted as text, a single one
+ * without braces. [LCK-60]
+ */
 function set(elements: readonly string[]): string {
-  const [only, ...more] = elements;
-  return only !== undefined && more.length === 0 ? only : `{ ${[...elements].sort().join(", ")} }`;
+  const [only = "", ...more] = mergeIntervals(elements);
+  return more.length === 0 ? only : `{ ${[only, ...more].join(", ")} }`;
 }

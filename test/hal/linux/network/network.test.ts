@@ -14,7 +14,14 @@ function put(root: string, files: Readonly<Record<string, string>>): void {
 }
 
 const ROUTE_HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-const none = { usb: undefined, dhcp4: "unknown", dhcp6: "unknown", below: [] };
+const none = {
+  usb: undefined,
+  dhcp4: "unknown",
+  dhcp6: "unknown",
+  dhcp4Trace: undefined,
+  dhcp6Trace: undefined,
+  below: [],
+};
 
 test("[LCK-31] links show the USB device below them, also below a VLAN; the loopback, plain files and names that no table can hold are left out", async (t) => {
   const root = await temporaryDirectory(t);
@@ -37,32 +44,6 @@ test("[LCK-31] links show the USB device below them, also below a VLAN; the loop
     { ...none, name: "wwan0", usb: "1-1.3" },
   ]);
   t.same([routes, nameServers], [[], []], "what does not exist is empty");
-});
-
-test("[LCK-31] DHCP is recognized by what its clients leave in /run, and by nothing that outlives a boot", async (t) => {
-  const root = await temporaryDirectory(t);
-  put(root, {
-    "sys/class/net/eth0/type": "1\n",
-    "sys/class/net/eth0/ifindex": "2\n",
-    "sys/class/net/eth1/type": "1\n",
-    "sys/class/net/eth2/type": "1\n",
-    "sys/class/net/eth3/type": "1\n",
-    "run/systemd/netif/leases/2": "ADDRESS=192.0.2.7\n",
-    "run/dhclient.eth1.pid": "1\n",
-    "run/dhclient6.eth1.pid": "1\n",
-    "run/dhcpcd/hook-state/resolv.conf/eth2.dhcp6": "",
-    "var/lib/dhcp/dhclient.eth3.leases": "lease {}\n",
-  });
-  const { links } = await linuxNetwork({ root }).read();
-  t.same(
-    links.map(({ name, dhcp4, dhcp6 }) => [name, dhcp4, dhcp6]),
-    [
-      ["eth0", "used", "unknown"],
-      ["eth1", "used", "used"],
-      ["eth2", "unknown", "used"],
-      ["eth3", "unknown", "unknown"],
-    ],
-  );
 });
 
 test("[LCK-31] routes of both families, without those that reject or are down; the process's own view comes first", async (t) => {

@@ -69,3 +69,13 @@ test("[LCK-1] all faults are named at once; a text that is not JSON or too long 
   t.throws(() => parsePolicy(Buffer.from("{")), { code: "lockdown.invalid" });
   t.throws(() => parsePolicy(Buffer.alloc(POLICY_BYTES_MAX + 1, " ")), { code: "lockdown.invalid" });
 });
+
+test("[LCK-65] [LCK-66] a policy with a byte order mark, or with a member twice, is refused in words", async (t) => {
+  const text = Buffer.from(policyBytes()).toString();
+  for (const [given, message] of [
+    [text.replace(/^\{/u, '{"mode":"shut",'), /names the member "mode" twice/u],
+    [text.replace(/\}$/u, ',"network":{"echo":"any","echo":"none"}}'), /names the member "(?:network|echo)" twice/u],
+    [`\ufeff${text}`, /begins with a byte order mark; save it as UTF-8/u],
+  ] as const)
+    t.match(await faultOf(() => parsePolicy(Buffer.from(given))), { code: "lockdown.invalid", message });
+});

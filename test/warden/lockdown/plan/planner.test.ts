@@ -45,6 +45,7 @@ const ports = fc.array(fc.oneof(fc.constantFrom(...PORTS), fc.constantFrom("22-8
   minLength: 1,
   maxLength: 3,
 });
+const sourcePort = fc.constantFrom(67, 547, 50_000);
 const prefixes = fc.array(fc.constantFrom(...PREFIXES), { minLength: 1, maxLength: 4 });
 const policyDocument = fc.record({
   v: fc.constant(1),
@@ -54,11 +55,17 @@ const policyDocument = fc.record({
   }),
   network: fc.record({
     management: fc.oneof(fc.constant([]), prefixes),
-    inbound: fc.array(fc.record({ link, protocol, ports, from: fc.constantFrom("any", "management") }), { maxLength: 4 }),
+    inbound: fc.array(
+      fc.record(
+        { link, protocol, ports, from: fc.constantFrom("any", "management"), sourcePort },
+        { requiredKeys: ["link", "protocol", "ports", "from"] },
+      ),
+      { maxLength: 4 },
+    ),
     outbound: fc.array(
       fc.oneof(
         fc.record({ protocol, ports, to: fc.oneof(fc.constant("any"), prefixes) }),
-        fc.record({ protocol, ports, to: fc.oneof(fc.constant("any"), prefixes), link }),
+        fc.record({ protocol, ports, to: fc.oneof(fc.constant("any"), prefixes), link, sourcePort }),
       ),
       { maxLength: 4 },
     ),
@@ -72,7 +79,7 @@ const packet: fc.Arbitrary<Packet> = fc.record({
   protocol: fc.constantFrom("tcp", "udp"),
   address: fc.constantFrom(...ADDRESSES),
   port: fc.constantFrom(...PORTS, 82, 4711),
-  sourcePort: fc.constantFrom(67, 547, 50_000),
+  sourcePort,
 });
 const HUB = [
   { address: undefined, port: 8443 },
@@ -87,7 +94,9 @@ function within(list: readonly string[], address: string): boolean {
   const block = new BlockList();
   for (const prefix of list) {
     const [base = "", length] = prefix.split("/");
-    if (length === undefined) block.addAddress(base, family(base));
+    const [first = "", last] = prefix.split("-");
+    if (last !== undefined) block.addRange(first, last, family(first));
+    else if (length === undefined) block.addAddress(base, family(base));
     else block.addSubnet(base, Number(length), family(base));
   }
   return block.check(address, family(address));
@@ -105,8 +114,8 @@ function mayPass(policy: Policy, packet: Packet): boolean {
       return from <= port && port <= to;
     });
   if (direction === "in") {
-    if (link.dhcp4 && protocol === "udp" && port === 68 && sourcePort === 67) return true;
-    if (link.dhcp6 && protocol === "udp" && port === 546 && sourcePort === 547 && within(["fe80::/10"], address)) return true;
+    if (link.dhcp4 && protocol === "udp" && port === 68) return true;
+    if (link.dhcp6 && protocol === "udp" && port === 546 && within(["fe80::/10"], address)) return true;
     return (
       !shut &&
       policy.network.inbound.some(
@@ -114,6 +123,7 @@ function mayPass(policy: Policy, packet: Packet): boolean {
           one.link === link.name &&
           one.protocol === protocol &&
           named(one.ports) &&
+          (one.sourcePort ?? sourcePort) === sourcePort &&
           (one.from === "any" || within(policy.network.management, address)),
       )
     );
@@ -128,6 +138,7 @@ function mayPass(policy: Policy, packet: Packet): boolean {
       // a long answer is asked for by TCP, at the same server
       (one.protocol === protocol || (one.protocol === "udp" && protocol === "tcp" && port === 53)) &&
       named(one.ports) &&
+      (one.sourcePort ?? sourcePort) === sourcePort &&
       (one.to === "any" || within(one.to, address)),
   );
 }
@@ -146,6 +157,8 @@ function verdictOf(table: string, packet: Packet): boolean {
   const body =
     new RegExp(`chain ${packet.direction}put \\{\\n([^}]*(?:\\{[^}]*\\}[^}]*)*?)\\n\\t\\}`, "u").exec(table)?.[1] ?? "";
   for (const line of body.split("\n").slice(1)) {
+    // a rule that notes an asker decides nothing, and before a first packet nobody has asked
+    if (/ (?:update )?@askers[46] /u.test(line)) continue;
     const verdict = /(?:accept|drop|reject with .*)$/u.exec(line)?.[0] ?? "";
     const words = line.slice(0, line.length - verdict.length).trim();
     if (matchesAll(words, sets, packet)) return verdict === "accept";
@@ -176,6 +189,8 @@ function holds(left: string, list: readonly string[], packet: Packet): boolean {
   if (left === "meta l4proto") return list.includes(packet.protocol === "tcp" ? "6" : "17");
   // neither an answer nor ICMP
   if (word === "ct" || word === "icmp" || word === "icmpv6" || left === "ip6 hoplimit" || left === "ip ttl") return false;
+  // the device's own address is no link-local one here
+  if ((word === "ip" || word === "ip6") && (packet.direction === "in") !== (field === "saddr")) return false;
   if (word === "ip" || word === "ip6")
     return family(packet.address) === (word === "ip" ? "ipv4" : "ipv6") && within(list, packet.address);
   return word === packet.protocol && inRange(field === "dport" ? packet.port : packet.sourcePort);

@@ -48,13 +48,15 @@ function maskByte(length: number, i: number): number {
   return (0xff << (8 - bits)) & 0xff;
 }
 
-function parseIpv4(text: string): readonly number[] | undefined {
+/** @returns the bytes; undefined for any other text. */
+export function parseIpv4(text: string): readonly number[] | undefined {
   if (!/^(?:(?:0|[1-9]\d{0,2})(?:\.(?=\d)|$)){4}$/u.test(text)) return undefined;
   const bytes = text.split(".").map(Number);
   return bytes.every((byte) => byte <= 255) ? bytes : undefined;
 }
 
-function parseIpv6(text: string): readonly number[] | undefined {
+/** @returns the bytes; undefined for any other text, also with an IPv4 address at its end. */
+export function parseIpv6(text: string): readonly number[] | undefined {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
   const [head = [], tail = []] = halves.map((half) => (half === "" ? [] : half.split(":")));

@@ -2,7 +2,7 @@
 import { BlockList, isIP } from "node:net";
 import * as fc from "fast-check";
 import { test } from "tap";
-import { contains, parsePrefix } from "../../../../warden/lockdown/format/index.ts";
+import { contains, parsePrefix } from "../../../hal/format/address.ts";
 
 test("[LCK-5] only the canonical spelling is accepted: RFC 5952, no bits behind the prefix, no length after an address", async (t) => {
   for (const good of [
