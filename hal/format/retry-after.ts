@@ -10,11 +10,12 @@ export const RETRY_AFTER_MS_MAX = 3_600_000;
  * be wrong.
  * @param value of `Retry-After`. @param date of `Date`.
  * @returns a value between {@link RETRY_AFTER_MS_MIN} and {@link RETRY_AFTER_MS_MAX}; undefined
- *   when there is none, or when it says nothing.
+ *   when there is none, or when it says nothing. No time at all and a time that has passed say
+ *   nothing: taken at its word, such a server would be asked without end and without back-off.
  */
 export function readRetryAfterMs(value: string | undefined, date: string | undefined): number | undefined {
   const text = value?.trim() ?? "";
-  const requestedMs = /^\d{1,10}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.parse(date ?? "");
-  if (Number.isNaN(requestedMs)) return undefined;
+  const requestedMs = /^\d+$/u.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.parse(date ?? "");
+  if (Number.isNaN(requestedMs) || requestedMs <= 0) return undefined;
   return Math.min(Math.max(requestedMs, RETRY_AFTER_MS_MIN), RETRY_AFTER_MS_MAX);
 }

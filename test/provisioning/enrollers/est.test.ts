@@ -105,7 +105,15 @@ const pending = (retryAfterMs: number): EnrolAnswer => ({ kind: "later", code: "
 const CASES: readonly Case[] = [
   { says: "202 with seconds", status: 202, headers: { "retry-after": "60" }, gives: pending(60_000) },
   { says: "202 with no time", status: 202, gives: pending(60_000) },
-  { says: "202 with a time of nothing", status: 202, headers: { "retry-after": "0" }, gives: pending(1000) },
+  { says: "202 with a time of nothing", status: 202, headers: { "retry-after": "0" }, gives: pending(60_000) },
+  { says: "202 with a moment", status: 202, headers: { "retry-after": "1" }, gives: pending(1000) },
+  { says: "202 with a time of millennia", status: 202, headers: { "retry-after": "9".repeat(400) }, gives: pending(3_600_000) },
+  {
+    says: "202 with a time before now, which Date.parse takes for a month",
+    status: 202,
+    headers: { "retry-after": "-5", date: "Thu, 01 Jan 2026 00:02:00 GMT" },
+    gives: pending(60_000),
+  },
   { says: "202 with a time of years", status: 202, headers: { "retry-after": "999999999" }, gives: pending(3_600_000) },
   { says: "202 with words for a time", status: 202, headers: { "retry-after": "soon" }, gives: pending(60_000) },
   {
@@ -124,7 +132,19 @@ const CASES: readonly Case[] = [
     says: "502 of a proxy with a date that has passed",
     status: 502,
     headers: { "retry-after": "Thu, 01 Jan 2026 00:00:00 GMT", date: "Thu, 01 Jan 2026 00:02:00 GMT" },
-    gives: { kind: "later", code: "enrol.server-error", retryAfterMs: 1000 },
+    gives: { kind: "later", code: "enrol.server-error", retryAfterMs: 60_000 },
+  },
+  {
+    says: "503 with a time of nothing, over and over",
+    status: 503,
+    headers: { "retry-after": "0" },
+    gives: { kind: "later", code: "enrol.server-error", retryAfterMs: 60_000 },
+  },
+  {
+    says: "429 with the same",
+    status: 429,
+    headers: { "retry-after": "0" },
+    gives: { kind: "later", code: "enrol.server-error", retryAfterMs: 60_000 },
   },
   { says: "503 without", status: 503, gives: { code: "enrol.server-error" } },
   {
