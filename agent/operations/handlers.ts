@@ -3,6 +3,7 @@
 import { asFault, Fault } from "../../hal/fault.ts";
 import { AUDIT_RECORD_BYTES_MAX, type AuditHead, type AuditRecord, decodeAuditRecord } from "../../warden/audit/format/index.ts";
 import type { DeviceId } from "../../hal/format/identity.ts";
+import { REPORT_VALUES_MAX } from "../../hal/format/json.ts";
 import type { OrderVerb } from "../../warden/orders/format/index.ts";
 import { AUDIT_READ_RECORDS_MAX, type WardenResult } from "../../warden/protocol/format.ts";
 import type { DeviceStatus } from "../status/format.ts";
@@ -10,7 +11,7 @@ import { identityViewOf, type ReadResult } from "../status/index.ts";
 import type { WardenClient } from "../../warden/client/index.ts";
 import type { OperationHandlers } from "./bind.ts";
 import { type AuditTail, OPERATION_ANSWER_BYTES_MAX } from "./format.ts";
-import { ANSWER_MARGIN_BYTES } from "./limits.ts";
+import { ANSWER_MARGIN_BYTES, ANSWER_MARGIN_VALUES } from "./limits.ts";
 
 export interface HandlerPorts {
   readonly snapshot: () => Promise<DeviceStatus>;
@@ -107,16 +108,28 @@ async function auditTail(ports: HandlerPorts, count: number): Promise<AuditTail>
   return { head, records: newestThatFit(records).map((record) => decode(record)) };
 }
 
+/** In bytes, and in the values that a reader of the answer takes. [STA-12] */
 function newestThatFit(records: readonly Uint8Array[]): readonly Uint8Array[] {
   let bytes = ANSWER_MARGIN_BYTES;
+  let values = ANSWER_MARGIN_VALUES;
   let first = records.length;
   for (const record of records.toReversed()) {
     bytes += record.byteLength + 1;
-    if (bytes > OPERATION_ANSWER_BYTES_MAX) break;
+    values += valuesMaxOf(record) + 1;
+    if (bytes > OPERATION_ANSWER_BYTES_MAX || values > REPORT_VALUES_MAX) break;
     first -= 1;
   }
   return records.slice(first);
 }
+
+/** No fewer than the record has: texts may hold such characters, too. */
+function valuesMaxOf(record: Uint8Array): number {
+  return record.reduce((count, byte) => (byte === COMMA || byte === LIST_OPEN || byte === OBJECT_OPEN ? count + 1 : count), 0);
+}
+
+const COMMA = 0x2c;
+const LIST_OPEN = 0x5b;
+const OBJECT_OPEN = 0x7b;
 
 /**
  * @throws Fault `audit.tampered` for an unreadable record. The warden returns what the log

@@ -13,3 +13,4 @@ export const FAULT_MESSAGE_CHARACTERS_MAX = 2_048;
 export const DETAIL_CHARACTERS_MAX = 256;
 /** Room in an answer for what surrounds the audit records. */
 export const ANSWER_MARGIN_BYTES = 4_096;
+export const ANSWER_MARGIN_VALUES = 64;

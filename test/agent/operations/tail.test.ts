@@ -1,4 +1,5 @@
 import { test } from "tap";
+import { parseJson, REPORT_VALUES_MAX } from "../../../hal/format/json.ts";
 import { NO_WARDEN } from "../../lab/worlds/operations.ts";
 import { createHandlers, createOperations } from "../../../agent/operations/index.ts";
 import { OPERATION_ANSWER_BYTES_MAX } from "../../../agent/operations/format.ts";
@@ -54,6 +55,20 @@ test("the answer has the newest records when it cannot hold all", async (t) => {
   const bytes = Buffer.byteLength(JSON.stringify(answer));
   t.ok(bytes <= OPERATION_ANSWER_BYTES_MAX && bytes > OPERATION_ANSWER_BYTES_MAX * 0.9, `${bytes} bytes`);
   t.match(JSON.stringify(answer), /"seq":255/);
+});
+
+test("[STA-12] the answer has no more values than its readers take, however small the records are", async (t) => {
+  const small = Array.from({ length: 256 }, (_, seq) =>
+    recordOf(seq, {
+      event: "tunnel.connected",
+      result: "ok",
+      detail: Object.fromEntries(Array.from("abcdefgh", (name) => [name, 1])),
+    }),
+  );
+  const answer = JSON.stringify(await operationsOver(small).operations.perform(ROOT, tail(256)));
+  t.doesNotThrow(() => parseJson(answer, OPERATION_ANSWER_BYTES_MAX, "answer", { valuesMax: REPORT_VALUES_MAX }));
+  t.ok((answer.match(/"seq":/gu) ?? []).length > 128);
+  t.match(answer, /"seq":255/u, "the newest");
 });
 
 test("deleted records are left out, and surplus records from the warden are ignored", async (t) => {
