@@ -37,4 +37,6 @@ export interface ForeignChange {
   readonly by: string;
   /** Its first step. */
   readonly what: string;
+  /** The kernel has told that the table is deleted: nobody needs to read it to know. */
+  readonly isDeleted?: boolean;
 }

@@ -142,10 +142,11 @@ class LockdownEffects implements Effects {
     });
   }
 
-  async mend({ by }: ForeignChange): Promise<boolean> {
+  async mend({ by, isDeleted }: ForeignChange): Promise<boolean> {
     const plan = this.#plan;
     if (plan === undefined) return false;
-    const found = await this.#ports.firewall.read();
+    // a table that is gone lets everything pass: it is put back before anything is read
+    const found = isDeleted === true ? undefined : await this.#ports.firewall.read();
     if (found === plan.firewall) return false;
     // what is read back need not be this table: it may have been changed again, which is told too
     await this.#ports.firewall.replace(plan.firewall);

@@ -7,6 +7,7 @@ const LINE_CHARACTERS_MAX = 256;
 /** No line that counts is shorter: `add table inet sallyport`. */
 const LINE_CHARACTERS_MIN = 24;
 const OURS = /^(?:add|insert|replace|create|delete|destroy|reset) [a-z ]{1,20}? ?inet sallyport(?:\s|$)/u;
+const DELETED = /^(?:delete|destroy) table inet sallyport(?:\s|$)/u;
 const GENERATION = /^# new generation \d+ by process (\d{1,10}) \((.{0,64})\)$/u;
 /** nft(8): the kernel's messages came faster than nft read them. */
 const LOST = /lost some netlink events/u;
@@ -18,12 +19,15 @@ export interface Touched {
   /** Who, and its first step, as text. */
   readonly by: string;
   readonly what: string;
+  /** Its last step deleted the table. */
+  readonly isDeleted?: true;
 }
 
 /** Reads a stream of lines, of which it keeps the beginning only. */
 export class MonitorReader {
   #rest = "";
   #what: string | undefined;
+  #isDeleted = false;
 
   /** @returns the transactions that ended in `text` and touched our table. */
   read(text: string): readonly Touched[] {
@@ -39,12 +43,16 @@ export class MonitorReader {
   }
 
   #take(line: string): Touched | undefined {
+    if (LOST.test(line)) this.#isDeleted = false; // it may have been added again
     if (LOST.test(line)) return { pid: undefined, by: "unknown: notifications were lost", what: "unknown" };
-    if (this.#what === undefined && OURS.test(line)) this.#what = singleLine(line, LINE_CHARACTERS_MAX);
+    const isOurs = OURS.test(line);
+    if (isOurs) this.#isDeleted = DELETED.test(line);
+    if (isOurs && this.#what === undefined) this.#what = singleLine(line, LINE_CHARACTERS_MAX);
     const [, pid, name = ""] = GENERATION.exec(line) ?? [];
     const what = this.#what;
     if (pid === undefined || what === undefined) return undefined;
     this.#what = undefined;
-    return { pid: Number(pid), by: `${singleLine(name, LINE_CHARACTERS_MAX)} (${pid})`, what };
+    const by = `${singleLine(name, LINE_CHARACTERS_MAX)} (${pid})`;
+    return { pid: Number(pid), by, what, ...(this.#isDeleted && { isDeleted: true }) };
   }
 }

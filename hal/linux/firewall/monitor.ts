@@ -75,7 +75,7 @@ function monitorOnce(
     const end = (): void => killGroup(child);
     signal.addEventListener("abort", end, { once: true });
     child.stdout?.setEncoding("latin1").on("data", (text: string) => {
-      for (const { pid, by, what } of reader.read(text)) if (!own.has(pid)) changed({ by, what });
+      for (const { pid, ...change } of reader.read(text)) if (!own.has(pid)) changed(change);
     });
     child.once("error", reject);
     child.once("close", () => {

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Test, test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { linuxClock, linuxFirewall } from "../../../hal/linux/index.ts";
-import type { WatchedFirewall } from "../../../hal/ports.ts";
+import { aborted } from "../../../hal/aborted.ts";
+import type { ForeignChange, WatchedFirewall } from "../../../hal/ports.ts";
 import { nftBuild } from "../../lab/counterparts/nft-builds.ts";
 import { lacksProbeNetwork, openEmptyNetwork } from "../../lab/counterparts/network-probe.ts";
 import { fakeClock } from "../../lab/fakes/clock.ts";
@@ -190,6 +191,42 @@ test(
     });
   },
 );
+
+test("[LCK-69] a table that the kernel told as deleted is put back before anything is read", async (t) => {
+  const rig = serviceRig(t);
+  const done: string[] = [];
+  const told = Promise.withResolvers<(change: ForeignChange) => void>();
+  const lockdown = await rig.start({
+    base: policyBytes(),
+    firewall: {
+      read: async () => {
+        done.push("read");
+        return await rig.firewall.read();
+      },
+      replace: async (table) => {
+        done.push("replace");
+        return await rig.firewall.replace(table);
+      },
+      watch: async (changed, _report, signal) => {
+        told.resolve(changed);
+        await aborted(signal);
+      },
+    },
+  });
+  const tell = await told.promise;
+  const mended = async (change: ForeignChange): Promise<readonly string[]> => {
+    await rig.clock.advance(5000); // the comparison has just been made, and the guard has rested
+    const before = lockdown.state().meddling?.times ?? 0;
+    done.length = 0;
+    rig.firewall.table = undefined;
+    tell(change);
+    await until("it is put back", () => (lockdown.state().meddling?.times ?? 0) > before);
+    return [...done];
+  };
+  const change = { by: "nft (7)", what: "delete rule inet sallyport input handle 3" };
+  t.same(await mended({ ...change, isDeleted: true }), ["replace"]);
+  t.same(await mended(change), ["read", "replace"], "else it is looked at first");
+});
 
 test("[LCK-69] the status says how often, since when and who; a single change is no trouble, and trouble ends after an hour", async (t) => {
   const rig = serviceRig(t);

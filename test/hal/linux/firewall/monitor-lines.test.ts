@@ -39,6 +39,24 @@ test("[LCK-69] a transaction that touches our table is told at its end, with who
     t.same(new MonitorReader().read(text), [], text);
 });
 
+test("[LCK-69] a table is told as deleted only where that is the last thing the transaction did to it", async (t) => {
+  const made = "add table inet sallyport\nadd chain inet sallyport input { type filter hook input priority 0; }\n";
+  const end = "# new generation 4 by process 4289 (nft)\n";
+  const lost = "# ERROR: We lost some netlink events!\n";
+  for (const [text, isDeleted] of [
+    [FLUSH, true],
+    [`delete table inet sallyport\n${end}`, true],
+    [`destroy table inet sallyport\n${end}`, true],
+    // as this program replaces it, and as nft -f of a saved ruleset does
+    [`add table inet sallyport\ndelete chain inet sallyport input\ndelete table inet sallyport\n${made}${end}`, undefined],
+    [`delete chain inet sallyport output\n${end}`, undefined],
+    [`delete table inet sallyport2\ndelete rule inet sallyport input handle 3\n${end}`, undefined],
+    [`delete table inet sallyport\n${lost}${end}`, undefined],
+    [`${FLUSH}insert rule inet sallyport input accept\n${end}`, undefined],
+  ] as const)
+    t.equal(new MonitorReader().read(text).at(-1)?.isDeleted, isDeleted, text);
+});
+
 test("[LCK-69] what is not ours costs no memory: a line without end, and text that is no text", async (t) => {
   const reader = new MonitorReader();
   for (let n = 0; n < 100; n += 1) t.same(reader.read(`add element inet other s { ${"1.1.1.1, ".repeat(10_000)}`), []);
