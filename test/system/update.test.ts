@@ -58,7 +58,10 @@ test(
     await point(dead.target);
     t.match(await launcher.booted(2), { slot: "b", trial: true });
     t.match(await launcher.booted(3), { slot: "a", trial: false, after: /timer/ }, "none of our programs ran in between");
-    t.match(await updateWhen(machine, "rolled-back"), { running: "a", reason: { why: "not-booted" } });
+    t.match(await updateWhen(machine, "rolled-back"), {
+      running: "a",
+      reason: { why: "deadline", detail: /the system's own timer ended the trial; it never started this program/ },
+    });
     await point(ill.target);
     t.match(await launcher.booted(4), { slot: "b", trial: true, system: { version: "3.0.0" } });
     t.match(await launcher.booted(5), { slot: "a", after: /deadline/ });

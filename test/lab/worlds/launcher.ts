@@ -49,10 +49,10 @@ export interface LauncherOptions {
 
 const RESTART_MS = 500;
 const POLL_EVERY_MS = 50;
-/** Does what `sallyport-trial.timer` does on a machine. */
+/** Does what `sallyport-trial.timer` does on a machine, its note on `/boot` included. [OTA-70] */
 const TIMER = `sleep "$2"
 read -r plan < "$1/slots/boot-choice"
-case $plan in *" tried "*) echo "the trial's timer" > "$1/run/timer" && mv "$1/run/timer" "$1/run/reboot-request" ;; esac`;
+case $plan in *" tried "*) echo "timer $3" > "$4/trial-ended"; echo "the trial's timer" > "$1/run/timer" && mv "$1/run/timer" "$1/run/reboot-request" ;; esac`;
 
 export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions = {}): Launcher {
   const { root } = rig.board;
@@ -72,7 +72,7 @@ export function createLauncher(rig: Rig, { timerS = () => 600 }: LauncherOptions
     const facts: ImageFacts = { v: 1, version: system.version, hardware: HARDWARE, counter: system.counter };
     await writeFile(join(rig.board.etc, "image.json"), JSON.stringify(facts), { mode: 0o644 });
     boots.push({ slot, system, trial, after });
-    const started = runSystem(rig, system, trial ? timerS(system) : undefined);
+    const started = runSystem(rig, system, trial ? { slot, seconds: timerS(system) } : undefined);
     running = started;
     await started.wardenSettled;
     if (programs === "all") started.startAgent();
@@ -124,8 +124,13 @@ interface Running {
   stop(): Promise<void>;
 }
 
-function runSystem(rig: Rig, system: SystemHeader, timerS: number | undefined): Running {
-  const timer = timerS === undefined ? undefined : startTimer(rig.board.root, timerS);
+interface TrialTimer {
+  readonly slot: SlotName;
+  readonly seconds: number;
+}
+
+function runSystem(rig: Rig, system: SystemHeader, trial: TrialTimer | undefined): Running {
+  const timer = trial === undefined ? undefined : startTimer(rig, trial);
   const broken = ["/bin/false"];
   const warden = keepRunning(() => rig.launchWarden(system.warden === "broken" ? broken : undefined));
   let agent: Kept | undefined;
@@ -212,8 +217,11 @@ function forgetKernelState({ board, namespace }: Rig): void {
   if (namespace !== undefined) spawnSync("ip", ["netns", "exec", namespace, "nft", "delete", "table", "inet", "sallyport"]);
 }
 
-function startTimer(root: string, seconds: number): ChildProcess {
-  return spawn("sh", ["-c", TIMER, "trial-timer", root, String(seconds)], { stdio: "ignore", detached: true });
+function startTimer({ board }: Rig, { slot, seconds }: TrialTimer): ChildProcess {
+  return spawn("sh", ["-c", TIMER, "trial-timer", board.root, String(seconds), slot, board.birth], {
+    stdio: "ignore",
+    detached: true,
+  });
 }
 
 /** Kills the timer with the `sleep` that it waits for. */
