@@ -98,7 +98,7 @@ class DeviceIdentityManager implements IdentityManager {
     const answer = await this.#readIdentity(signal);
     if (answer === undefined) return;
     this.#upgrader = await this.#openUpgrader(answer);
-    for (let isRepeated = false; !signal.aborted; isRepeated = !this.#isSwitched) {
+    for (let isRepeated = false; !signal.aborted; isRepeated = !this.#isSwitched && !this.#isOverByClock()) {
       this.#isSwitched = false;
       const certificate = await this.#enrol(answer, isRepeated, signal);
       if (certificate !== undefined) await this.#maintain(certificate, answer, signal);
@@ -309,6 +309,12 @@ class DeviceIdentityManager implements IdentityManager {
     onCertificateLost();
   }
 
+  /** By a clock that the hub has not set, so the certificate may turn out to be valid. [TUN-73] */
+  #isOverByClock(): boolean {
+    const { clock, clockSynced } = this.#options;
+    return this.#current !== undefined && clock.nowMs() >= this.#current.notAfterMs && !clockSynced();
+  }
+
   #createRenewal(certificate: DeviceCertificate, key: DeviceKey, { identity }: IdentityAnswer): Renewal {
     const { warden, enroller, enterpriseNumber, store, receipts, clock, random, authority, clockTrusted, clockSynced } =
       this.#options;
@@ -319,6 +325,7 @@ class DeviceIdentityManager implements IdentityManager {
       random,
       clockTrusted,
       clockSure: () => clockSynced() && !this.#isConnected,
+      clockContradicted: () => !clockSynced() && this.#isConnected,
       expected: { deviceId: identity.id, publicKey: key.publicKey, authority },
       renew: async (current) => {
         // The audit key is asked for each time: a new epoch of the log has a new one. [AUD-24]

@@ -49,8 +49,9 @@ export type Event =
   /**
    * From time to time, and only while the wall clock can be trusted.
    * `isSure`: the hub has set this clock, and is not connected by this certificate.
+   * `isContradicted`: the hub has not set it, and is connected by this certificate.
    */
-  | { readonly kind: "tick"; readonly nowMs: number; readonly isSure?: boolean }
+  | { readonly kind: "tick"; readonly nowMs: number; readonly isSure?: boolean; readonly isContradicted?: boolean }
   /** The hub refused connections with `current` again and again. [TUN-71] */
   | { readonly kind: "refused-by-hub"; readonly nowMs: number }
   /** The hub accepted a connection with `current`. */
@@ -137,11 +138,13 @@ export function next(state: State, event: Event): Step {
   }
 }
 
-function onTick(state: State, { nowMs, isSure }: Extract<Event, { kind: "tick" }>): Step {
+function onTick(state: State, { nowMs, isSure, isContradicted }: Extract<Event, { kind: "tick" }>): Step {
   if (state.at === "expired") return same(state);
   // While a next certificate is being proven, its end counts and not that of the one it replaces.
   const { notAfterMs } = state.at === "proving" ? state.next : state.current;
-  if (nowMs >= notAfterMs) return lost();
+  // [TUN-73] Whoever accepts it at present knows better than a clock that somebody has stepped. A
+  // renewal is asked for as at any late time: if it is over, the authority says so.
+  if (nowMs >= notAfterMs && isContradicted !== true) return lost();
   if ((state.at === "fresh" || state.at === "due") && isEarly(state.current, nowMs))
     return isSure === true ? lost() : { state, effects: [{ do: "ask-time" }] };
   if (state.at === "fresh") {

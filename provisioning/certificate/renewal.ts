@@ -21,6 +21,8 @@ export interface RenewalPorts {
   readonly clockTrusted: () => boolean;
   /** True when the hub has set the clock, and does not accept the certificate at present. */
   readonly clockSure: () => boolean;
+  /** True when the hub has not set the clock, and accepts the certificate at present. */
+  readonly clockContradicted: () => boolean;
   /** Makes one attempt at /simplereenroll with a fresh request. */
   readonly renew: (current: ClientCredential) => Promise<EnrolAnswer>;
   readonly tlsKey: () => string;
@@ -118,8 +120,9 @@ class CertificateRenewal implements Renewal {
   }
 
   async tick(): Promise<RenewalNeed> {
-    const { clock, clockTrusted, clockSure } = this.#ports;
-    return clockTrusted() ? this.#apply({ kind: "tick", nowMs: clock.nowMs(), isSure: clockSure() }) : NOTHING;
+    const { clock, clockTrusted, clockSure, clockContradicted } = this.#ports;
+    if (!clockTrusted()) return NOTHING;
+    return this.#apply({ kind: "tick", nowMs: clock.nowMs(), isSure: clockSure(), isContradicted: clockContradicted() });
   }
 
   async refused(): Promise<RenewalNeed> {

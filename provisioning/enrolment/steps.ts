@@ -81,9 +81,8 @@ class Steps implements EnrolmentSteps {
   }
 
   async #settleRequest(key: DeviceKey): Promise<Event> {
-    const { identity, files, store, request: options, again, report } = this.#ports;
-    const { current } = await store.load();
-    const earlier = current === undefined || again === true ? undefined : stillValid(current, this.#expected(key), files);
+    const { identity, files, request: options, report } = this.#ports;
+    const earlier = await this.#earlier(key, files);
     if (earlier !== undefined) return this.#finish(earlier);
     const stored = await loadRequest(files, describeRequest(identity, key, options));
     this.#request = stored ?? (await signRequest(identity, key, options));
@@ -92,8 +91,18 @@ class Steps implements EnrolmentSteps {
     return { kind: "request-ready" };
   }
 
+  async #earlier(key: DeviceKey, files: Pick<DurableFiles, "noteDamage">): Promise<DeviceCertificate | undefined> {
+    const { store, again } = this.#ports;
+    if (again === true) return undefined;
+    const { current } = await store.load();
+    return current === undefined ? undefined : stillValid(current, this.#expected(key), files);
+  }
+
   async #enrol(key: DeviceKey, request: Uint8Array): Promise<Event> {
     const { enroller, store, receipts, clock, clockTrusted, random } = this.#ports;
+    // [TUN-73] a clock that was ahead for a while, and is right again, takes nothing away
+    const earlier = clockTrusted() ? await this.#earlier(key, {}) : undefined;
+    if (earlier !== undefined) return this.#finish(earlier);
     if (!this.#prepared) await enroller.prepare();
     this.#prepared = true;
     const answer = await enroller.enrol(request);

@@ -84,6 +84,7 @@ test("[ID-7] [ID-8] [ID-9] the device and the hub agree: enrolment after approva
     expected,
     clockTrusted: () => true,
     clockSure: () => true,
+    clockContradicted: () => false,
     renew: async (current) => enroller.renew(await signRequest(IDENTITY, key, request), current),
     tlsKey: () => key.tlsKey(),
   });
@@ -130,6 +131,7 @@ test("[ID-80] the hub gives way to one with another authority: both are pinned, 
       expected: { deviceId: IDENTITY.id, publicKey: key.publicKey, authority },
       clockTrusted: () => true,
       clockSure: () => true,
+      clockContradicted: () => false,
       renew: async (current) => enrollerAt(next).renew(await signRequest(IDENTITY, key, request), current),
       tlsKey: () => key.tlsKey(),
     });

@@ -131,6 +131,25 @@ test("[ID-9] for any events in any order, waits stay in bounds, and only a prove
   t.end();
 });
 
+test("[TUN-73] a certificate that the hub accepts at present is not over by a clock that the hub has not set", (t) => {
+  const { state } = start({ ...CURRENT, receivedMs: CURRENT.notBeforeMs }, undefined, 0);
+  const ahead = { kind: "tick", nowMs: CURRENT.notAfterMs + 1800 * DAY_MS } as const;
+  t.same(next(state, ahead).effects, [{ do: "enrol-again" }], "nobody contradicts");
+  const { state: asking, effects } = next(state, { ...ahead, isContradicted: true });
+  t.same(effects, [{ do: "request-renewal" }], "the authority knows");
+  t.same(next(asking, { ...ahead, isContradicted: true }), { state: asking, effects: [] });
+  const { state: due } = next(asking, { kind: "failed", code: "enrol.unreachable", nowMs: ahead.nowMs, jitter: 0 });
+  t.equal(due.at, "due");
+  t.same(next(due, { ...ahead, isContradicted: true }), { state: due, effects: [] }, "and it is asked at a pace");
+  t.same(next(due, ahead).effects, [{ do: "enrol-again" }], "once the connection is gone");
+  t.same(next(asking, { kind: "failed", code: "enrol.unauthorized", nowMs: ahead.nowMs, jitter: 0 }).effects, [
+    { do: "enrol-again" },
+  ]);
+  const proving: State = { at: "proving", current: CURRENT, next: CURRENT };
+  t.same(next(proving, { ...ahead, isContradicted: true }), { state: proving, effects: [] }, "the hub decides");
+  t.end();
+});
+
 test("[TUN-72] a certificate that begins later than the clock says: first the time is asked for, then another certificate", (t) => {
   const future = { notBeforeMs: 60 * DAY_MS, notAfterMs: 160 * DAY_MS, receivedMs: 61 * DAY_MS };
   const { state } = start(future, undefined, 0);

@@ -70,7 +70,7 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
   const receipts = createCertificateReceipts(files);
   await receipts.record(current.pem, clock.nowMs());
   const enroller = createEstEnroller({ hub: server.hub(pki.authority) });
-  const trust = { clock: true, sure: false };
+  const trust = { clock: true, sure: false, contradicted: false };
   return {
     files,
     clock,
@@ -86,6 +86,7 @@ async function createBench(t: Test, { backdatedMs, lifeMs } = { backdatedMs: HOU
         expected,
         clockTrusted: () => trust.clock,
         clockSure: () => trust.sure,
+        clockContradicted: () => trust.contradicted,
         renew: async (credential) => enroller.renew(request, credential),
         tlsKey: () => key.tlsKey(),
       }),

@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { test, type Test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
@@ -19,6 +20,7 @@ import { type FakeClock, fakeClock } from "../../lab/fakes/clock.ts";
 import { fakeFiles, type FakeFiles } from "../../lab/fakes/files.ts";
 import { type MemoryKey, memoryKey } from "../../lab/fakes/keys.ts";
 import { needs } from "../../lab/runner/needs.ts";
+import { eventually } from "../../lab/runner/process.ts";
 import { issueFor, makePki, type Pki } from "../../lab/counterparts/pki.ts";
 
 const skip = needs("openssl");
@@ -265,6 +267,30 @@ test("[ID-23] with an expired certificate the device enrols again with the same 
   t.equal(trusted?.certificate.serial, first?.certificate.serial, "an untrusted clock rejects nothing");
   t.equal(made.length, 1);
 });
+
+test(
+  "[TUN-73] a certificate that was over by a clock that was ahead is used again when the clock is right, also where no authority answers",
+  { skip },
+  async (t) => {
+    const bench = await createBench(t);
+    await startEnrolment(bench.ports(), NEVER).done;
+    const { current: pem } = await bench.ports().store.load();
+    const right = bench.clock.nowMs();
+    await bench.clock.set(right + 5 * 365 * 86_400_000);
+    for (let n = 0; n < 50; n += 1) bench.answers.push(404);
+    const asked = (): number => bench.server.asked.filter(({ path }) => path.endsWith("/simpleenroll")).length;
+    const before = asked();
+    const waiting = startEnrolment(bench.ports(), NEVER);
+    await eventually("it asks for another one", async () => asked() > before || undefined);
+    await bench.clock.set(right);
+    const revived = await eventually("the one that is there", async () => {
+      waiting.wake();
+      return await Promise.race([waiting.done, sleep(50)]);
+    });
+    t.equal(revived?.certificate.pem, pem);
+    t.equal(asked(), before + 1);
+  },
+);
 
 test("[ID-23] a certificate that the hub no longer accepts is replaced, although its dates are valid", { skip }, async (t) => {
   const { ports, clock, made } = await createBench(t);
