@@ -3,16 +3,19 @@
 import { createHash } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { OPERATIONS } from "../../agent/operations/format.ts";
+import type { DeviceStatus } from "../../agent/status/format.ts";
 import type { SlotName } from "../../hal/format/slots.ts";
 import { targetName } from "../../ota/trust/format/index.ts";
 import { updateStatusSchema, type UpdateStatus } from "../../warden/update/format.ts";
 import { connectedBoard, type ConnectedBoard } from "../lab/worlds/connected-board.ts";
 import { openReleaseTool } from "../lab/worlds/release-tool.ts";
+import { isLongRun } from "../lab/runner/long-run.ts";
 import { needs } from "../lab/runner/needs.ts";
 import { type KeyHolder, makeKeyHolder, rosterOf } from "../lab/counterparts/operator-keys.ts";
-import { eventually } from "../lab/runner/process.ts";
+import { eventually, HANG_MS } from "../lab/runner/process.ts";
 import { systemKernel, systemRoot } from "../lab/worlds/system-image.ts";
 
 const BYTES = 1_048_576;
@@ -35,7 +38,7 @@ async function updateWhen({ rig }: ConnectedBoard, ...phases: readonly UpdateSta
 }
 
 test(
-  "[OTA-34] [OTA-35] [OTA-60] [OTA-41] [OTA-42] [OTA-43] releases that do not work are rolled back with the reason; a good one is committed; an older one and a tampered one are refused",
+  "[OTA-34] [OTA-35] [OTA-60] [OTA-41] [OTA-42] [OTA-43] releases that do not work are rolled back with the reason; a good one is committed; an older one is refused, and nothing of a tampered one is written",
   { skip },
   async (t) => {
     const machine = await connectedBoard(
@@ -85,7 +88,11 @@ test(
     const manifest = join(rig.hub.state, "repository/targets", targetName(tampered.target, tampered.sha256));
     await writeFile(manifest, (await readFile(manifest, "utf8")).replace(/"sha256":"[0-9a-f]{8}/u, '"sha256":"00000000'));
     await point(tampered.target);
-    await refused(tampered.target);
+    // [OTA-78] Whose fault it is does not show, so it is tried again for minutes before it is told. A
+    // manifest that were taken would be written and booted in the time that the others took.
+    const told = ({ troubles }: DeviceStatus) => troubles.some((one) => one.includes("something else than what was signed"));
+    if (isLongRun()) await machine.statusWhen("what is wrong is told", told, 3 * HANG_MS);
+    else await sleep(5000);
     t.equal(await slotDigest(machine, "a"), before, "not one byte of the slot was touched");
     t.equal(launcher.boots.length, 6);
   },
