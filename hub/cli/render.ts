@@ -1,13 +1,13 @@
 // The printed form of devices, journal entries and records. Devices are strangers until they are
 // approved, and a captured one may lie: text of theirs reaches a terminal without control
 // characters.
+import { boardText } from "../../hal/format/identity.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import {
   areTwoBoards,
   auditKeyFingerprint,
   boardOf,
-  boardText,
   isMacAlone,
   OWN_ID,
   isWeakerClaim,

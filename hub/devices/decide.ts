@@ -1,12 +1,12 @@
 // An operator's decisions about devices. [ID-7]
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { boardText, type DeviceId, type Fingerprint } from "../../hal/format/identity.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import { type Change, type Device, retryOnConflict } from "../store/index.ts";
 import type { DecisionContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
 import { auditKeyFingerprint, expectNamed, type NamedRequest } from "./named.ts";
-import { areTwoBoards, boardOf, boardText, OWN_ID } from "./boards.ts";
+import { areTwoBoards, boardOf, OWN_ID } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { replaceCommand, revoked, unknownPair } from "./refusal.ts";
 

@@ -1,12 +1,13 @@
 // Admission of requests from pairs that have not asked before. Requests that come while others are
 // written share the next commit, so the quota is counted once for all of them.
 import { asFault } from "../../hal/fault.ts";
+import { boardText } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import { PENDING_ADMITTED_MAX, PENDING_NEW_BURST, PENDING_NEW_PER_S, SAME_KEY_MAX } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { sourceOf } from "../source.ts";
 import { type Change, type Device, type JournalDetail, retryOnConflict, type Store } from "../store/index.ts";
-import { areTwoBoards, boardOf, boardText, isMacAlone } from "./boards.ts";
+import { areTwoBoards, boardOf, isMacAlone } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { displacedBy, type PendingRequest } from "./pending-quota.ts";
 

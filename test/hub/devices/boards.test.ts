@@ -181,12 +181,21 @@ test("[ID-97] a disk on another board is an alert, waits for an operator, and on
   t.equal((await tell(FOUND)).body.toString(), '{"decision":"wait"}', "showing it decides nothing");
   t.match(await hubCommand(state, "devices", "board", "gw-1", "--admit"), { code: 0, out: [/let in/u] });
   t.equal((await tell(FOUND)).body.toString(), '{"decision":"take"}');
+  for (const [what, found] of [
+    ["its cards in another order", { ...FOUND, macs: FOUND.macs.toReversed() }],
+    ["a driver that is late", { ...FOUND, macs: FOUND.macs.slice(1) }],
+    ["a card of it replaced", { ...FOUND, macs: ["00:1b:77:3a:4f:58"] }],
+    ["a firmware that has lost the serial", { macs: FOUND.macs.slice(1) }],
+  ] as const)
+    t.equal((await tell(found)).body.toString(), '{"decision":"take"}', what);
+  t.match((await hubCommand(state, "devices", "board", "gw-1")).out.join("\n"), /this board was let in/u);
+  t.equal((await tell({ macs: ["00:1b:77:3a:4f:59"] })).body.toString(), '{"decision":"wait"}', "nothing of it is known");
   t.equal(
     (await tell({ ...FOUND, serial: "SPG2-CLONE0003" })).body.toString(),
     '{"decision":"wait"}',
     "a third board is another one",
   );
-  t.equal((await alerts(hub, "device.other-board")).length, 2, "once for each board, however often it asks");
+  t.equal((await alerts(hub, "device.other-board")).length, 3, "once for each board, however often it asks");
   await hubCommand(state, "devices", "revoke", "gw-1");
   t.match(await hubCommand(state, "devices", "board", "gw-1"), { code: 1 }, "the next device with this id is another one");
   t.match(await hubCommand(state, "devices", "board", "gw-9"), { code: 1, err: [/told of no other board/u] });
@@ -208,6 +217,18 @@ test("[ID-97] a notice needs the device's certificate and its own id, has a pace
   t.equal(await hub.store.boards.find(device.id), undefined, "nothing of it was stored");
   await hubCommand(state, "devices", "revoke", "gw-1");
   t.equal((await tell(FOUND)).status, 401, "a revoked device");
+});
+
+test("[ID-97] the board that was enrolled is told of the disk that waits, once for each news", async (t) => {
+  const { hub, device, cert, tell } = await told(t);
+  await tell(FOUND);
+  await tell(FOUND);
+  const { client } = await connect(t, hub, device, cert);
+  const heard: string[] = [];
+  client.on("message", (_topic, payload) => heard.push(payload.toString()));
+  await client.subscribeAsync("sallyport/1/gw-1/down/policy", { qos: 1 });
+  const [message] = await eventually("the hint", async () => (heard.length > 0 ? heard : undefined));
+  t.match(JSON.parse(message ?? ""), { body: { kind: "identity.elsewhere", found: FOUND } });
 });
 
 test("[ID-97] notices of one device have a pace", async (t) => {
