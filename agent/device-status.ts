@@ -1,6 +1,7 @@
 // The status of the device at one moment, gathered from the warden, the kernel and the agent
 // itself. A status is needed most when something is broken, so a source that fails is shown with
 // its fault.
+import { endingPins } from "./ending-pins.ts";
 import type { AgentPorts } from "./ports.ts";
 import type { LifeState } from "./lifecycle.ts";
 import type { HubSession } from "./hub-session/index.ts";
@@ -46,7 +47,12 @@ export async function readDeviceStatus(
     warden: isLetIn && "value" in warden ? { value: withLetIn(warden.value) } : warden,
     without: withoutOf(ports.anchors),
     vitals,
-    faults: [...identity.faults, ...faults, ...(session?.faults() ?? []).map(reportOf)],
+    faults: [
+      ...identity.faults,
+      ...faults,
+      ...(session?.faults() ?? []).map(reportOf),
+      ...endingPins(ports.anchors, "value" in warden ? warden.value.clock : undefined),
+    ],
   });
 }
 

@@ -57,6 +57,7 @@ export const FAULT_CODES = [
   "enrol.unreachable",
   "tls.hub-dates",
   "tls.hub-name",
+  "tls.pin-ending",
   "tls.hub-untrusted",
   "tunnel.busy",
   "tunnel.closed",

@@ -46,7 +46,10 @@ class ReleaseDriver implements Releases {
   #recordedRefusal: string | undefined;
   #timer = new AbortController();
   #job: Promise<void> = Promise.resolve();
-  /** Settled once the updates given up so far have ended. Only then does the next job begin. */
+  /**
+   * Settled once the updates given up so far have ended, and nothing of them is left. Only then
+   * does the next job begin.
+   */
   #givingUp: Promise<void> = Promise.resolve();
   #state: State;
 
@@ -129,7 +132,7 @@ class ReleaseDriver implements Releases {
     const outcome = await this.#attempt(job);
     if (job.kind === "update") {
       if (outcome.kind === "continue") this.#reporter.remark("connection", undefined);
-      else await this.#pause(outcome);
+      else this.#pause(outcome);
     }
     if (this.#stopped.signal.aborted) return;
     this.#reporter.poke();
@@ -139,19 +142,22 @@ class ReleaseDriver implements Releases {
 
   /**
    * The hub hears why an update waits. What has arrived stays where it is for the next attempt, and
-   * goes when there will be none. [OTA-76] [OTA-78]
+   * goes when there will be none, before the next job begins. [OTA-76] [OTA-78]
    */
-  async #pause({ kind }: JobOutcome): Promise<void> {
+  #pause({ kind }: JobOutcome): void {
     this.#transfer.reset();
     const fault = this.#faults.get("update");
-    if (kind === "retry") {
-      if (fault !== undefined) this.#reporter.remark("connection", `tries again: ${fault.code}: ${fault.message}`);
-      return;
+    if (kind !== "retry") this.#givingUp = this.#givingUp.then(() => this.#clearDrop());
+    else if (fault !== undefined) this.#reporter.remark("connection", `tries again: ${fault.code}: ${fault.message}`);
+  }
+
+  /** Never rejects: each step begins by tidying up. */
+  async #clearDrop(): Promise<void> {
+    try {
+      await (await this.#options.places.drop()).clear();
+    } catch (error) {
+      this.#options.log(asFault(error, "file.write-failed", "clear the hand-over directory").message);
     }
-    await this.#options.places
-      .drop()
-      .then((drop) => drop.clear())
-      .catch((error: unknown) => this.#options.log(asFault(error, "file.write-failed", "clear the hand-over directory").message));
   }
 
   async #attempt(job: ReleaseJob): Promise<JobOutcome> {
