@@ -137,13 +137,14 @@ class Queue implements PendingQueue {
 }
 
 /**
- * [ID-95] The key in force; otherwise the last one, approved or not, of what must be another board.
- * A board that asks with a new key, as after a reset, is no news then.
+ * [ID-95] The key in force; otherwise the last one, approved or not, of what must be another board;
+ * otherwise one that waits too: boards without cards of their own cannot be told apart. A board
+ * that asks with a new key after its old one was decided about, as after a reset, is no news.
  */
 function otherKey(request: PendingAdmission, ofId: readonly Device[]): Device | undefined {
   const others = ofId.filter(({ fingerprint }) => fingerprint !== request.fingerprint);
   const inForce = others.find(({ state, overlapUntilMs }) => state === "approved" && overlapUntilMs === undefined);
-  return inForce ?? others.findLast((each) => areTwoBoards(request, each));
+  return inForce ?? others.findLast((each) => areTwoBoards(request, each)) ?? others.findLast(({ state }) => state === "pending");
 }
 
 /** [ID-95] Both boards, so that nobody who sees one id ends the good key of the other board. */

@@ -109,6 +109,16 @@ test("[ID-95] of two boards that nobody approved yet, the list and the approval 
   t.match(after.at(-1)?.detail, { otherState: "denied" });
 });
 
+test("[ID-95] two keys that wait for one id are an alert, also of boards that nothing tells apart", async (t) => {
+  const { hub } = await labHub(t);
+  const [first, second] = [await labDevice("SN-1"), await labDevice("SN-1")];
+  for (const { csr } of [first, second, first, second]) await simpleEnrol(hub, csr);
+  const found = await alerts(hub, "device.other-key");
+  t.match(found, [{ deviceId: "SN-1", detail: { fingerprint: second.fingerprint, otherState: "pending" } }]);
+  t.equal(found.length, 1);
+  t.notOk("twoBoards" in (found[0]?.detail ?? {}), "which is not known");
+});
+
 test("[ID-95] one key that asks for several ids is an alert, and the list names them", async (t) => {
   const { hub, state } = await labHub(t);
   const first = await labDevice("gw-1");
