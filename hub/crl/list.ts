@@ -109,7 +109,7 @@ function thisUpdateAfter(before: StoredCrl | undefined, earliestMs: number, nowM
   const backdated = wholeSeconds(Math.max(nowMs - CRL_BACKDATED_MS, earliestMs));
   // one from the future is as none
   if (before === undefined || before.thisUpdateMs > nowMs) return backdated;
-  // one revocation after another, for an hour, uses up the room: then the dates stay, and never fall
+  // revocations one after another, for an hour, use up the room: then it stays, and never falls
   return Math.max(backdated, Math.min(before.thisUpdateMs + 1000, wholeSeconds(nowMs)));
 }
 
