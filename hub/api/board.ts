@@ -8,7 +8,7 @@ import { check } from "../../hal/format/schema.ts";
 import { BOARD_BYTES_MAX, BOARD_PATH, boardNoticeSchema } from "../../ota/format/board.ts";
 import { type DeviceAdmission, isLetIn, REFUSALS } from "../devices/index.ts";
 import type { JournalWriter } from "../journal.ts";
-import { BOARD_NOTICES_BURST, BOARD_NOTICES_PER_S, HINT_LIFE_MS, HURRIED_RETRY_S } from "../limits.ts";
+import { BOARD_NOTICES_BURST, BOARD_NOTICES_PER_S, BOARDS_QUIET_MAX, HINT_LIFE_MS, HURRIED_RETRY_S } from "../limits.ts";
 import { queueHint } from "../outbox/index.ts";
 import { Pace } from "../pace.ts";
 import type { OtherBoard, Store } from "../store/index.ts";
@@ -39,6 +39,8 @@ async function tellFirstBoard(store: Store, deviceId: DeviceId, found: Board): P
 }
 
 export function boardRoute(server: FastifyInstance, { judge, context: { store, journal } }: BoardRouteOptions): void {
+  /** Until when each board that tells is no news: two copies of a disk tell in turns. */
+  const quiet = new Map<string, number>();
   const paces = new Pace({ burst: BOARD_NOTICES_BURST, perSecond: BOARD_NOTICES_PER_S });
   server.post(BOARD_PATH, async (request, reply) => {
     const admission = await judge(shownBy(request.raw.socket));
@@ -55,7 +57,11 @@ export function boardRoute(server: FastifyInstance, { judge, context: { store, j
     const before = await store.boards.find(deviceId);
     await store.commit(store.boards.put(deviceId, { born, found, address: request.ip, seenAtMs: Date.now() }));
     const isAdmitted = isLetIn(before?.admitted, found);
-    if (!isAdmitted && isNews(before, { born, found }, Date.now())) {
+    const board = canonicalJson([deviceId, born, found]);
+    const isQuiet = (quiet.get(board) ?? 0) > performance.now();
+    if (!isAdmitted && !isQuiet && isNews(before, { born, found }, Date.now())) {
+      if (quiet.size >= BOARDS_QUIET_MAX) quiet.clear();
+      quiet.set(board, performance.now() + DAY_MS);
       const what = `an enrolled disk was started in another board, and waits; run sallyport-hub devices board ${deviceId}`;
       journal("device.other-board", deviceId, { born: boardText(born), found: boardText(found), address: request.ip, what });
       await tellFirstBoard(store, deviceId, found);

@@ -241,6 +241,16 @@ test("[ID-97] the board that was enrolled is told of the disk that waits, once f
   t.match(JSON.parse(message ?? ""), { body: { kind: "identity.elsewhere", found: FOUND } });
 });
 
+test("[ID-97] two copies of a disk that tell in turns are an alert each", async (t) => {
+  const { hub, tell } = await told(t);
+  for (let n = 0; n < 3; n++) for (const serial of ["C-1", "C-2"]) t.equal((await tell({ ...FOUND, serial })).status, 200);
+  t.match(
+    (await alerts(hub, "device.other-board")).map(({ detail }) => detail["found"]),
+    [/C-1/u, /C-2/u],
+  );
+  t.equal((await alerts(hub, "device.other-board")).length, 2);
+});
+
 test("[ID-97] notices of one device have a pace", async (t) => {
   const { tell } = await told(t);
   const answers: number[] = [];
