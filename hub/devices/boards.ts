@@ -37,6 +37,16 @@ export function areTwoBoards(one: Described, other: Described): boolean {
 }
 
 /**
+ * [ID-95] What is said of two requests with one id, unless a MAC that both have makes it one board.
+ * @returns undefined then.
+ */
+export function claimOf(one: Described, other: Described): "two boards claim" | "two boards may claim" | undefined {
+  if (areTwoBoards(one, other)) return "two boards claim";
+  const { macs } = boardOf(other);
+  return boardOf(one).macs.some((mac) => macs.includes(mac)) ? undefined : "two boards may claim";
+}
+
+/**
  * [ID-97] Whether a board is the one that was let in, though cards came, went or changed places. A
  * board that was let in without a serial is known by a MAC.
  */

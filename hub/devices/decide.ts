@@ -6,7 +6,7 @@ import { type Change, type Device, retryOnConflict } from "../store/index.ts";
 import type { DecisionContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
 import { auditKeyFingerprint, expectNamed, type NamedRequest } from "./named.ts";
-import { areTwoBoards, boardOf, OWN_ID } from "./boards.ts";
+import { boardOf, claimOf, OWN_ID } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { replaceCommand, revoked, unknownPair } from "./refusal.ts";
 
@@ -50,8 +50,9 @@ export function approve(
 
 /** [ID-95] */
 function twoBoardsText(known: Device, inForce: Device): string {
-  if (!areTwoBoards(known, inForce)) return "";
-  return `two boards claim this id: in force is ${boardText(boardOf(inForce))}, and this one is ${boardText(boardOf(known))}; if both are in use, ${OWN_ID}; only if this board took the place of the other, `;
+  const claim = claimOf(known, inForce);
+  if (claim === undefined || known.provenBy === inForce.fingerprint) return "";
+  return `${claim} this id: in force is ${boardText(boardOf(inForce))}, and this one is ${boardText(boardOf(known))}; if both are in use, ${OWN_ID}; only if this board took the place of the other, `;
 }
 
 /** [ID-62] A revoked key was the id's too, so a weaker one after it is a decision of its own. */
