@@ -2,6 +2,7 @@
 // applied. [LCK-31]
 import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
+import { withCarriers } from "./carriers.ts";
 import { notKnown } from "./not-known.ts";
 import { passes } from "./passes.ts";
 
@@ -14,11 +15,14 @@ export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
   const ways = uplinks.filter(({ name }) => plan.links.some((link) => link.name === name));
   // a backup that stays is of no use: the kernel sends by the link that it has chosen
   const first = facts.leads.length > 0 ? facts.leads : uplinks.map(({ name }) => name);
+  const needed = withCarriers(facts).links.filter(
+    ({ name, uplink }) => uplink !== "unused" && plan.links.some((link) => link.name === name),
+  );
   const cut = first.length > 0 && !first.some((name) => plan.links.some((link) => link.name === name));
   return [
     ...(cut ? [`none of the interfaces that lead to the hub is in "links": ${first.join(", ")}`] : []),
-    ...ways.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link)]),
-    ...facts.links.flatMap((link) => tunnelRisks(plan, link)),
+    ...(cut ? [] : placeRisks(plan, facts)),
+    ...needed.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link), ...tunnelRisks(plan, link)]),
     ...notKnown(plan, facts).flatMap(({ text, remedy }) =>
       remedy === undefined ? [] : [`${text}, and the policy would cut it: ${remedy}`],
     ),
@@ -27,9 +31,18 @@ export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
   ];
 }
 
+/**
+ * [LCK-41] The hub's services may be at places that different links lead to. A renewal or a time
+ * that cannot be had is missed long after the trial.
+ */
+function placeRisks(plan: Plan, { places = [] }: MachineFacts): readonly string[] {
+  return places
+    .filter(({ links }) => links.length > 0 && !links.some((name) => plan.links.some((link) => link.name === name)))
+    .map(({ address, links }) => `${address} of the hub is reached by ${links.join(", ")}, which is not in "links"`);
+}
+
 /** [LCK-43] A tunnel that the policy names is of no use when its outer packets are cut. */
-function tunnelRisks(plan: Plan, { name, uplink, below }: LinkFacts): readonly string[] {
-  if (uplink === "unused" || !plan.links.some((link) => link.name === name)) return [];
+function tunnelRisks(plan: Plan, { name, below }: LinkFacts): readonly string[] {
   const known = below.filter(({ peer }) => peer !== undefined);
   const open = known.filter(({ link, protocol, peer, port }) =>
     plan.links.some(
@@ -63,8 +76,12 @@ function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[])
   const unresolvable =
     facts.nameService === "used" && servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
   const unencrypted = named && facts.dnsOverTls === "used" && !servers.some((server) => reaches("tcp", server, 853));
+  const isDeaf = ({ name, ipv6Only = false }: LinkFacts): boolean =>
+    ipv6Only && plan.links.some((link) => link.name === name && !link.ipv6);
+  const deaf = named && ways.length > 0 && ways.every((link) => isDeaf(link));
   return [
     ...hub,
+    ...(deaf ? [`the hub is reached by IPv6 only: "ipv6" is not set of ${ways.map(({ name }) => name).join(", ")}`] : []),
     ...(unencrypted
       ? [`the hub's name is looked up by TLS only: "outbound" has no TCP port 853 to ${servers.join(" or ")}`]
       : []),
