@@ -226,6 +226,8 @@ export interface NetworkFacts {
    * names none, or could not be asked.
    */
   readonly ways: readonly string[];
+  /** [LCK-41] The link that the lookup names for each target that has an address. */
+  readonly reached?: readonly { readonly address: string; readonly link: string }[];
   /**
    * [LCK-41] Links of default routes in other tables, which packets may take by a rule that the
    * lookup does not show.
