@@ -13,6 +13,8 @@ export interface MachineFacts {
   readonly leads: readonly string[];
   /** For each address of the hub, the links of which one must stay. [LCK-41] */
   readonly places?: readonly { readonly address: string; readonly links: readonly string[] }[];
+  /** The same for each of {@link nameServers}. [LCK-42] */
+  readonly serverPlaces?: MachineFacts["places"];
   /** Links that may lead to the hub, which could not be told. [LCK-41] */
   readonly mayLead: readonly string[];
   /** As in {@link NetworkFacts}. [LCK-42] */

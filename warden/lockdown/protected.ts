@@ -36,6 +36,7 @@ export async function readProtected({ network, console, hubEndpoints }: Protecte
       const way = read.reached?.find((one) => one.address === address)?.link;
       return { address, links: way === undefined ? uplinksTo(address, routes) : [way] };
     }),
+    serverPlaces: nameServers.map((address) => ({ address, links: uplinksTo(address, routes) })),
     hub: hubEndpoints,
     nameServers,
     nameService,

@@ -14,7 +14,7 @@ const RTF_REJECT = 0x200;
  * @throws Fault `file.read-failed`.
  */
 export async function readRoutes(root: string): Promise<readonly NetworkRoute[]> {
-  const lines = async (name: string): Promise<readonly string[]> => await linesOf(root, name);
+  const lines = async (name: string): Promise<readonly string[]> => await readNetList(root, name);
   const routes = [...(await lines("route")).flatMap(ipv4Route), ...(await lines("ipv6_route")).flatMap(ipv6Route)];
   return routes.filter(({ link }) => link !== "lo").slice(0, ROUTES_MAX);
 }
@@ -27,14 +27,15 @@ export async function readRoutes(root: string): Promise<readonly NetworkRoute[]>
  */
 export async function hasOtherDefault(root: string): Promise<boolean> {
   let table = "";
-  for (const line of await linesOf(root, "fib_trie")) {
+  for (const line of await readNetList(root, "fib_trie")) {
     if (/^\S/u.test(line)) table = line;
     else if (/^\s+\/0 universe UNICAST/u.test(line) && /^Id \d+:/u.test(table)) return true;
   }
   return false;
 }
 
-async function linesOf(root: string, name: string): Promise<readonly string[]> {
+/** @returns whole lines. @throws Fault `file.read-failed`. */
+export async function readNetList(root: string, name: string): Promise<readonly string[]> {
   const text =
     (await readKernelFile(join(root, "proc/self/net", name), ROUTES_BYTES_MAX)) ??
     (await readKernelFile(join(root, "proc/net", name), ROUTES_BYTES_MAX)) ??

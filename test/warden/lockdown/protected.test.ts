@@ -104,6 +104,20 @@ test("[LCK-43] a tunnel that does not tell by what it leaves may leave by any li
   t.same(await uplinks(WAN), ["unused", "used", "unused"], "a tunnel that nothing goes through");
 });
 
+test("[LCK-42] a name server on another link than the hub's must stay reachable there, and may be named there alone", async (t) => {
+  const machine = { files: { "proc/net/route": WAN, ...ETHERNET, "etc/resolv.conf": "nameserver 192.168.1.1\n" } };
+  const facts = await factsOf(t, machine);
+  const asked = (names: readonly string[], link?: string): string => {
+    const outbound = [{ protocol: "udp", ports: [53], to: "any", ...(link === undefined ? {} : { link }) }];
+    const links = names.map((name) => ({ name, dhcp4: true, dhcp6: true }));
+    return risksOf(planLockdown(labPolicy({ links, serial: {}, network: { outbound } }), facts), facts).join("\n");
+  };
+  t.match(asked(["eth1"]), /name cannot be looked up: .* 192\.168\.1\.1, and "links" lacks eth0/u);
+  t.equal(asked(["eth0", "eth1"]), "");
+  t.equal(asked(["eth0", "eth1"], "eth0"), "");
+  t.match(asked(["eth0", "eth1"], "eth1"), /name cannot be looked up/u);
+});
+
 test("[LCK-31] a policy without IPv6 is a risk where a hub that has a name is reached by IPv6 only", async (t) => {
   const global = `${"0".repeat(32)} 00 ${"0".repeat(32)} 00 fe80${"0".repeat(27)}1 00000100 00000001 00000000 00000003 eth0\n`;
   const six = await factsOf(t, { files: { ...ETHERNET, "proc/net/ipv6_route": global } });

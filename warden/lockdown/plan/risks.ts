@@ -66,26 +66,38 @@ function tunnelRisks(plan: Plan, { name, below }: LinkFacts): readonly string[] 
  */
 function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[]): readonly string[] {
   const links = ways.length > 0 ? ways.map(({ name }) => name) : plan.links.map(({ name }) => name);
-  const reaches = (protocol: NetworkRule["protocol"], address: string | undefined, port: number): boolean =>
-    links.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
+  const reaches = (
+    protocol: NetworkRule["protocol"],
+    address: string | undefined,
+    port: number,
+    by: readonly string[] = links,
+  ): boolean => by.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
   const hub = facts.hub
     .filter(({ address, port }) => !reaches("tcp", address, port))
     .map(({ address, port }) => `the hub cannot be reached: ${address ?? "its name"}, TCP port ${port}`);
   const named = facts.hub.some(({ address }) => address === undefined);
   const servers = named ? facts.nameServers.filter((server) => parsePrefix(server) !== undefined) : [];
-  const unresolvable =
-    facts.nameService === "used" && servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
-  const unencrypted = named && facts.dnsOverTls === "used" && !servers.some((server) => reaches("tcp", server, 853));
+  // a server may be on another link than those to the hub
+  const linksTo = (server: string): readonly string[] => {
+    const own = facts.serverPlaces?.find(({ address }) => address === server)?.links ?? [];
+    return own.length > 0 ? own : links;
+  };
+  const asks = (protocol: "udp" | "tcp", port: number): boolean =>
+    servers.some((server) => reaches(protocol, server, port, linksTo(server)));
+  const unresolvable = facts.nameService === "used" && servers.length > 0 && !asks("udp", 53);
+  const unencrypted = named && facts.dnsOverTls === "used" && !asks("tcp", 853);
+  const missing = new Set(
+    servers.flatMap((server) => linksTo(server)).filter((name) => !plan.links.some((one) => one.name === name)),
+  );
+  const where = `${servers.join(" or ")}${missing.size === 0 ? "" : `, and "links" lacks ${[...missing].join(", ")}`}`;
   const isDeaf = ({ name, ipv6Only = false }: LinkFacts): boolean =>
     ipv6Only && plan.links.some((link) => link.name === name && !link.ipv6);
   const deaf = named && ways.length > 0 && ways.every((link) => isDeaf(link));
   return [
     ...hub,
     ...(deaf ? [`the hub is reached by IPv6 only: "ipv6" is not set of ${ways.map(({ name }) => name).join(", ")}`] : []),
-    ...(unencrypted
-      ? [`the hub's name is looked up by TLS only: "outbound" has no TCP port 853 to ${servers.join(" or ")}`]
-      : []),
-    ...(unresolvable ? [`the hub's name cannot be looked up: "outbound" has no UDP port 53 to ${servers.join(" or ")}`] : []),
+    ...(unencrypted ? [`the hub's name is looked up by TLS only: "outbound" has no TCP port 853 to ${where}`] : []),
+    ...(unresolvable ? [`the hub's name cannot be looked up: "outbound" has no UDP port 53 to ${where}`] : []),
   ];
 }
 
