@@ -1,6 +1,6 @@
 // The parts of the machine that must not be cut off: the links that lead to the hub, the name
 // servers, the console. [LCK-31]
-import type { Network, NetworkLink, NetworkRoute, Use } from "../../hal/ports.ts";
+import type { Network, NetworkFacts, NetworkLink, NetworkRoute, Use } from "../../hal/ports.ts";
 import { contains, parsePrefix, type Prefix } from "./format/index.ts";
 import type { HubEndpoint, LinkFacts, MachineFacts } from "./machine-facts.ts";
 
@@ -18,7 +18,10 @@ export async function readProtected({ network, console, hubEndpoints }: Protecte
   const names = [...new Set([...links.map(({ name }) => name), ...routes.map(({ link }) => link)])].sort();
   // where the kernel names the way, a detour is one more, even if the files show it as a backup
   const named = ways.length > 0 ? new Set(ways) : known;
-  const mayLead = (known.size > 0 || detours.length > 0 ? detours : names).filter((name) => !named.has(name));
+  const mayLead = [
+    ...(known.size > 0 || detours.length > 0 ? detours : names).filter((name) => !named.has(name)),
+    ...connectedBy(read.reached ?? [], hubEndpoints),
+  ];
   const isNamed = hubEndpoints.some(({ address }) => address === undefined);
   const routed = new Set([...routes.map(({ link }) => link), ...detours]);
   const mayCarry = carriers(links, routes, (name) => known.has(name) || routed.has(name));
@@ -61,6 +64,16 @@ function mattering(
   const outward = own.filter(({ length }) => length === 0);
   const ipv6Only = outward.length > 0 && outward.every(({ family }) => family === 6);
   return { dhcp4: judged(dhcp4, 4), dhcp6: judged(dhcp6, 6), ipv6Only };
+}
+
+/**
+ * [LCK-41] Connections to the hub's ports that leave by several links: one of them is to the hub,
+ * and which one is not known.
+ */
+function connectedBy(reached: NonNullable<NetworkFacts["reached"]>, hub: readonly HubEndpoint[]): readonly string[] {
+  const peers = reached.filter(({ address }) => hub.every((one) => one.address !== address));
+  const links = [...new Set(peers.map(({ link }) => link))].sort();
+  return links.length > 1 ? links : [];
 }
 
 /**

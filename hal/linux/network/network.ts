@@ -79,7 +79,7 @@ class NetworkReader {
       links: links.map(({ tunnel: _kind, lower: _names, ...link }) => ({ ...link, below: below(link.name) })),
       routes,
       ways,
-      reached: kernel?.reached ?? [],
+      reached: (kernel?.reached ?? []).filter(({ address }) => targets.includes(address)),
       detours: [...new Set(detours)].filter((name) => !ways.includes(name)).sort(),
       ...(await readNameService(this.#root)),
     };

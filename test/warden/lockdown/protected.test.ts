@@ -83,6 +83,21 @@ for (const [what, machine] of Object.entries(DETOURS))
     t.equal(risks(await factsOf(t, machine), "eth0", "eth1"), "");
   });
 
+test("[LCK-41] connections to the hub's ports by several links: which is the hub's is not known, so each must stay", async (t) => {
+  const line = (remote: string): string => `  0: 0700000A:C000 ${remote} 01 0:0\n`;
+  const files = { "proc/net/route": WAN, ...ETHERNET, "proc/self/net/tcp": line("0A7100CB:22B3") + line("0B7100CB:22B3") };
+  const ip = (second: string): string => `echo '[{"dst":"203.0.113.10","dev":"eth0"},{"dst":"203.0.113.11","dev":"${second}"}]'`;
+  const facts = await factsOf(t, { files, ip: ip("eth1") });
+  t.same(facts.leads, ["eth0", "eth1"]);
+  for (const [kept, cut] of [
+    ["eth0", "eth1"],
+    ["eth1", "eth0"],
+  ] as const)
+    t.match(risks(facts, kept), `"${cut}" leads to the hub could not be told: connections to its ports leave there`);
+  t.equal(risks(facts, "eth0", "eth1"), "");
+  t.equal(risks(await factsOf(t, { files, ip: ip("eth0") }), "eth0"), "", "both by one link");
+});
+
 test("[LCK-41] each address of the hub has a way of its own, by the kernel's word or the files", async (t) => {
   const files = { "proc/net/route": WAN, ...ETHERNET };
   const places = async (machine: Machine): Promise<unknown> => (await factsOf(t, machine)).places;

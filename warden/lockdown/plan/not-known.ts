@@ -51,9 +51,14 @@ function unknownUplinks(plan: Plan, facts: MachineFacts): readonly NotKnown[] {
   const untold = leadsNowhere(facts)
     ? "no route in the main table leads there"
     : "another routing table leads out, and by which link was not told";
-  const why = leads.length === 0 ? untold : "by a rule of the routing, packets may leave there";
+  const why = (name: string): string => {
+    if (leads.length === 0) return untold;
+    return leads.includes(name)
+      ? "connections to its ports leave there and elsewhere"
+      : "by a rule of the routing, packets may leave there";
+  };
   return cut.map((name) => ({
-    text: `whether "${name}" leads to the hub could not be told: ${why}`,
+    text: `whether "${name}" leads to the hub could not be told: ${why(name)}`,
     remedy: `name it in "links", or propose the policy again when the hub is reached by another link`,
   }));
 }
