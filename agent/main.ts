@@ -12,6 +12,7 @@ import { createDamageLog, type DamageLog, isUnreadable, tolerateDamage } from ".
 import { asFault, Fault } from "../hal/fault.ts";
 import { paceLines } from "../hal/line-pace.ts";
 import { hostAndPort } from "../hal/format/host.ts";
+import { haveOneName, readPins } from "../hal/format/pins.ts";
 import type { BirthRecord, Protection } from "../hal/format/identity.ts";
 import {
   activateTpmProvider,
@@ -42,7 +43,7 @@ import {
 import { linuxSerialPort } from "../hal/linux/serial/index.ts";
 import type { DeviceKey, DurableFiles } from "../hal/ports.ts";
 import { type HubAnchors, HUB_ANCHORS_BYTES_MAX, hubServices } from "../ota/format/anchors.ts";
-import { createHttpRepository } from "../ota/http/index.ts";
+import { createHttpRepository, createRepositoryByPins } from "../ota/http/index.ts";
 import { ROOT_BYTES_MAX } from "../ota/trust/index.ts";
 import { settleKey } from "../provisioning/index.ts";
 import { secureContextFor } from "../provisioning/tls/index.ts";
@@ -244,6 +245,7 @@ function connectToWarden(path: string): Promise<Duplex> {
 function releasePlacesOf(config: AgentConfig, anchors: HubAnchors, { report }: DamageLog): ReleasePlaces {
   const { est, repository } = hubServices(anchors);
   const { host, port, authority, path: prefix } = repository;
+  const pins = readPins(authority);
   const isBesideEst = hostAndPort(est) === hostAndPort(repository);
   const connectTo = config.repository.connectTo ?? (isBesideEst ? config.enrolment.connectTo : undefined);
   return {
@@ -252,14 +254,16 @@ function releasePlacesOf(config: AgentConfig, anchors: HubAnchors, { report }: D
       requiredConfigFile(config.trustRoot, ROOT_BYTES_MAX, "trust root", "without the root of the image nothing new is taken up"),
     drop: () => linuxHandoverWriter(config.handover ?? join(config.stateDirectory, "handover"), { report }),
     repository: () =>
-      createHttpRepository({
-        host,
-        port,
-        ...(connectTo !== undefined && { connectTo }),
-        ...(config.tunnel.proxy !== undefined && { proxy: config.tunnel.proxy }),
-        context: secureContextFor({ host, port, authority, minTls: config.tunnel.minTls }, undefined),
-        prefix,
-      }),
+      createRepositoryByPins(haveOneName(pins) ? pins.length : 1, (first) =>
+        createHttpRepository({
+          host,
+          port,
+          ...(connectTo !== undefined && { connectTo }),
+          ...(config.tunnel.proxy !== undefined && { proxy: config.tunnel.proxy }),
+          context: secureContextFor({ host, port, authority, minTls: config.tunnel.minTls }, undefined, first),
+          prefix,
+        }),
+      ),
   };
 }
 

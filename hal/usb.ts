@@ -53,7 +53,8 @@ export interface UsbEvent {
 
 export interface UsbEvents {
   /**
-   * Follows the kernel's events until `signal` aborts.
+   * Follows the kernel's events until `signal` aborts. Resolves at once while the kernel has no
+   * USB: its driver may be loaded later.
    * @throws Fault `process.failed` when they cannot be followed, or no longer.
    */
   follow(this: void, listener: UsbListener, signal: AbortSignal): Promise<void>;

@@ -169,7 +169,7 @@ async function machinePorts(config: WardenConfig, damage: DamageLog): Promise<Ma
       : { firewall: undefined, deadManSwitch: undefined }),
     heartbeat: linuxWatchdog(say),
     usb: linuxUsbTree({ root }),
-    usbEvents: await linuxUsbEvents({ root }),
+    usbEvents: linuxUsbEvents({ root }),
     chip: tcti === undefined ? undefined : linuxChipReader(tcti),
     network: linuxNetwork({ root }),
     ...(systemdBoot === undefined

@@ -47,8 +47,8 @@ class ReleaseDriver implements Releases {
   #timer = new AbortController();
   #job: Promise<void> = Promise.resolve();
   /**
-   * Settled once the updates given up so far have ended, and nothing of them is left. Only then does
-   * the next job begin.
+   * Settled once the updates given up so far have ended, and nothing of them is left. Only then
+   * does the next job begin.
    */
   #givingUp: Promise<void> = Promise.resolve();
   #state: State;

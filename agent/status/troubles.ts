@@ -48,7 +48,7 @@ function stateFaults(inputs: DeviceStatusInputs): FaultReport[] {
     if (audit.dropped > 0)
       faults.push({
         code: "audit.full",
-        message: `${audit.dropped} audit records were dropped for lack of space; ${without.includes("witness") ? "the hub has no witness, so nothing may be removed: give the log more room" : "let the hub witness the trail"}`,
+        message: `${audit.dropped} audit records were dropped because the log or its disk took none; ${without.includes("witness") ? "the hub has no witness, so nothing may be removed: give the log more room" : "let the hub witness the trail"}`,
       });
   }
   if (tunnel.spool.dropped > 0)

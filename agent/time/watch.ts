@@ -6,7 +6,7 @@ import type { AuditEntry } from "../../warden/audit/format/index.ts";
 import type { ClockState } from "../../warden/time/format.ts";
 import { faultDetail } from "../fault-detail.ts";
 import { ClockSteps, STEP_CHECK_MS, STEPS_AT_ONCE_MAX } from "./steps.ts";
-import type { CertificateDates, TimeSync } from "./sync.ts";
+import type { CertificateDates, TimeAnswer, TimeSync } from "./sync.ts";
 
 /** Wait after an attempt that failed, doubled from the first bound to the second. */
 export const RETRY_MS_MIN = 5_000;
@@ -97,7 +97,7 @@ class HubTimeWatch implements TimeWatch {
       const answer = await source.sync(dates);
       if (dates === "refused") this.#isDoubtOpen = answer === undefined;
       // Undefined: the hub was asked a short time ago, and the result of that attempt stands.
-      if (answer !== undefined) this.#succeeded(answer.clock);
+      if (answer !== undefined) this.#succeeded(answer);
       moved = answer?.moved ?? false;
     } catch (error) {
       this.#failed(asFault(error, "enrol.unreachable", "ask the hub for the time"));
@@ -150,12 +150,14 @@ class HubTimeWatch implements TimeWatch {
     note({ event: "clock.stepped", result: "failed", detail: { to, state } });
   }
 
-  #succeeded(clock: ClockState): void {
+  #succeeded({ clock, moved }: TimeAnswer): void {
+    const isNews = moved || this.#clock?.state !== "synced";
     this.#steps.look(); // the warden's own setting is known, and needs no other question
     this.observe(clock);
     this.#fault = undefined;
     this.#retryMs = RETRY_MS_MIN;
-    if (clock.state === "synced") this.#options.onSynced();
+    // What waits for the time is woken; a clock that was right before is no reason to try again.
+    if (clock.state === "synced" && isNews) this.#options.onSynced();
   }
 
   #failed(fault: Fault): void {

@@ -8,7 +8,7 @@ import { Fault } from "../../hal/fault.ts";
 import { hostAndPort } from "../../hal/format/host.ts";
 import { tlsTrust } from "../../hal/format/pins.ts";
 import { printable } from "../../hal/format/text.ts";
-import { connectThroughProxy, type Endpoint } from "../../provisioning/tls/index.ts";
+import { checkByPinItself, connectThroughProxy, type Endpoint, isOfAnotherPin } from "../../provisioning/tls/index.ts";
 import { connectFault } from "./classify.ts";
 import { PEER_CHARACTERS_MAX } from "./limits.ts";
 
@@ -21,6 +21,8 @@ export interface StreamOptions {
   readonly proxy: Endpoint | undefined;
   readonly alpn: string | undefined;
   readonly context: tls.SecureContext;
+  /** PEM of the pins that are in the context. [ID-87] */
+  readonly authority: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -90,6 +92,17 @@ export function createContext(options: {
  *   `tls.hub-name`, `tls.hub-dates`; `tunnel.closed` when `signal` aborts.
  */
 export async function openStream(options: StreamOptions): Promise<Stream> {
+  try {
+    return await open(options, "openssl");
+  } catch (error) {
+    if (!(error instanceof Fault) || !isOfAnotherPin(error.cause, options.authority)) throw error;
+    return open(options, "ourselves"); // with the same context: each holds the key of a TPM
+  }
+}
+
+type Judge = "openssl" | "ourselves";
+
+async function open(options: StreamOptions, judge: Judge): Promise<Stream> {
   const first = options.proxy ?? options.address;
   const action = `connect to "${hostAndPort(options.address)}"`;
   const socket = net.connect({ host: first.host, port: first.port, noDelay: true, keepAlive: true });
@@ -108,8 +121,12 @@ export async function openStream(options: StreamOptions): Promise<Stream> {
         target: options.address,
         faultCode: "tunnel.proxy-refused",
       });
-    const secured = secure(socket, options);
+    const secured = secure(socket, options, judge);
     await once(secured, "secureConnect");
+    if (!secured.authorized) {
+      const { host, address, authority } = options;
+      checkByPinItself(secured.getPeerX509Certificate(), { host, port: address.port, authority, connectTo: address });
+    }
     return { socket: secured, facts: factsOf(secured) };
   } catch (error) {
     socket.destroy();
@@ -122,7 +139,7 @@ export async function openStream(options: StreamOptions): Promise<Stream> {
   }
 }
 
-function secure(socket: net.Socket, options: StreamOptions): tls.TLSSocket {
+function secure(socket: net.Socket, options: StreamOptions, judge: Judge): tls.TLSSocket {
   const secured = tls.connect({
     socket,
     host: options.host,
@@ -130,7 +147,7 @@ function secure(socket: net.Socket, options: StreamOptions): tls.TLSSocket {
     // addresses in the certificate.
     ...(net.isIP(options.host) === 0 ? { servername: options.host } : {}),
     secureContext: options.context,
-    rejectUnauthorized: true,
+    rejectUnauthorized: judge === "openssl",
     checkServerIdentity: (_name, certificate) => tls.checkServerIdentity(options.host, certificate),
     ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
   });

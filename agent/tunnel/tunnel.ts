@@ -350,6 +350,7 @@ class MqttTunnel implements Tunnel {
         proxy,
         alpn,
         context: await this.#currentContext(),
+        authority: anchors.authority,
         timeoutMs: timeouts.streamMs,
         signal,
       });

@@ -42,10 +42,12 @@ export function readPins(pem: string): readonly X509Certificate[] {
  * What TLS must trust: the pins alone, each by itself. Without partial chains OpenSSL accepts a
  * self-signed anchor only, so a pinned issuing CA would prove nothing. Intermediates never belong
  * here, because whatever is in this list is an anchor. [ID-80]
+ * @param first the pin that is asked first, where several have one name.
  * @throws Fault `x509.invalid` as {@link readPins}.
  */
-export function tlsTrust(pem: string): { readonly ca: string[]; readonly allowPartialTrustChain: true } {
-  return { ca: readPins(pem).map((pin) => pin.toString()), allowPartialTrustChain: true };
+export function tlsTrust(pem: string, first = 0): { readonly ca: string[]; readonly allowPartialTrustChain: true } {
+  const ca = readPins(pem).map((pin) => pin.toString());
+  return { ca: [...ca.slice(first), ...ca.slice(0, first)], allowPartialTrustChain: true };
 }
 
 /**
@@ -62,6 +64,15 @@ export function isSameAuthority(one: X509Certificate, other: X509Certificate): b
 /** A name that fits proves nothing; the signature is what only the issuer can make. */
 export function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   return certificate.checkIssued(issuer) && publicKeyOf(issuer) !== undefined && certificate.verify(issuer.publicKey);
+}
+
+/**
+ * [ID-87] Pins of one name and different keys, as after a change of a root's key. OpenSSL tells
+ * issuers of one name apart by the key identifier in what they have issued. Where there is none it
+ * takes the first one, and never the second.
+ */
+export function haveOneName(pins: readonly X509Certificate[]): boolean {
+  return pins.some((one) => pins.some((other) => one.subject === other.subject && !isSameAuthority(one, other)));
 }
 
 export function isSelfSigned(certificate: X509Certificate): boolean {

@@ -65,6 +65,8 @@ export const JOURNAL_EVENTS = {
   /** [AUD-9] */
   "audit.rolled-back": "alert",
   "audit.forked": "alert",
+  /** [AUD-47] A device's log has a record that an operator must hear of. */
+  "device.alarm": "alert",
   /** A signed repository was copied into the one that is served. */
   "repository.published": "notice",
   /** [OTA-42] An operator pointed a device at a release. */

@@ -17,6 +17,7 @@ import type { NoteSigner } from "../authority/index.ts";
 import type { JournalWriter } from "../journal.ts";
 import { AUDIT_LOG_BYTES_MAX, AUDIT_REHASH_RECORDS_MAX } from "../limits.ts";
 import type { Change, Store, WitnessedHead } from "../store/index.ts";
+import { alarmsIn } from "./alarms.ts";
 import { decide, type WitnessRequest, EMPTY_HEAD, type WitnessVerdict } from "./decide.ts";
 
 export type WitnessAnswer = AuditAnswer["body"];
@@ -115,6 +116,7 @@ class AuditWitness implements Witness {
     const checkpoint = this.#cosign(verdict.note, log.verifier);
     const head = { ...verdict.head, bytes, cosigned: checkpoint, updatedAtMs: Date.now() };
     const change = this.#store.audit.extend(log, stored, verdict.records, head, verdict.passed);
+    for (const alarm of alarmsIn(verdict.records)) journal("device.alarm", log.deviceId, alarm);
     return { answer: { answer: "cosigned", checkpoint }, change };
   }
 

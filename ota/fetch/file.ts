@@ -15,6 +15,8 @@ export interface HashedFile {
   readonly path: string;
   readonly bytesMax: number;
   readonly sha256: string;
+  /** True for another file of the right kind, which is returned and not kept. */
+  readonly isOfItsKind?: (bytes: Uint8Array) => boolean;
 }
 
 /**
@@ -33,18 +35,19 @@ export function isKeptName(name: string): boolean {
  * @throws Fault `fetch.bad-response` when what comes stays another file than the one that was
  *   signed; others as {@link withAttempts}.
  */
-export async function fetchFile(source: FileSource, { path, bytesMax, sha256 }: HashedFile): Promise<Uint8Array | undefined> {
+export async function fetchFile(source: FileSource, wanted: HashedFile): Promise<Uint8Array | undefined> {
   const { repository, drop, signal } = source;
+  const { path, bytesMax, sha256, isOfItsKind } = wanted;
   const name = keptName(sha256);
   const kept = await drop.get(name, bytesMax);
   if (kept !== undefined && isFile(kept, sha256)) return kept;
   const file = await withAttempts(source, async (partial) => {
     const bytes = await repository.get(path, bytesMax, signal, partial);
-    if (bytes !== undefined && !isFile(bytes, sha256))
+    if (bytes !== undefined && !isFile(bytes, sha256) && isOfItsKind?.(bytes) !== true)
       throw new Fault("fetch.bad-response", `fetch "${path}": the repository answered with something else than what was signed`);
     return bytes;
   });
-  if (file !== undefined) await drop.put(name, file);
+  if (file !== undefined && isFile(file, sha256)) await drop.put(name, file);
   return file;
 }
 

@@ -1,1 +1,2 @@
+export { createRepositoryByPins } from "./by-pins.ts";
 export { type HttpRepository, createHttpRepository, type HttpRepositoryOptions } from "./client.ts";

@@ -1,20 +1,14 @@
 // The request for the hub's time. Only this file may waive the dates of a certificate: a device
 // whose clock is at 1970 must be able to learn the time. [ID-10] [ID-11]
-import type { X509Certificate } from "node:crypto";
-import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
 import { hostAndPort } from "../../hal/format/host.ts";
 import { parseJson } from "../../hal/format/json.ts";
-import { readPins } from "../../hal/format/pins.ts";
 import { check } from "../../hal/format/schema.ts";
-import { wayToPin } from "../chain.ts";
-import { isFor, maySign, SERVER_AUTH } from "../key-usage.ts";
-import { CERTS_ONLY_COUNT_MAX } from "../x509/format/index.ts";
 import { refusal } from "./est-status.ts";
 import { exchange, type TimeoutOptions, withTimeout } from "./exchange.ts";
-import { addressOf, type HubServer, openStrictTls, openTls, secureContextFor } from "../tls/index.ts";
+import { checkAllButDates, type HubServer, openStrictTls, openTls, secureContextFor } from "../tls/index.ts";
 
 /**
  * The request and the schema of its answer. ota/format/time.ts defines them, and the caller passes
@@ -64,7 +58,9 @@ function readJson(body: Uint8Array, bytesMax: number, what: string): unknown {
 }
 
 /**
- * [ID-11] Nothing is written to the connection before everything but the dates has been checked.
+ * [ID-11] Nothing is written to the connection before everything but the dates has been checked, by
+ * our own code: OpenSSL stops at the first error, so "not yet valid" is all it says of a
+ * certificate by an attacker's authority too (seen).
  */
 async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLSSocket> {
   const socket = await openTls(hub, { secureContext: secureContextFor(hub, undefined), rejectUnauthorized: false }, signal);
@@ -75,31 +71,4 @@ async function openDatesWaived(hub: HubServer, signal: AbortSignal): Promise<TLS
     socket.destroy();
     throw error;
   }
-}
-
-/**
- * Checks chain, signature, name and usage with our own code: OpenSSL stops at the first error, so
- * "not yet valid" is all it says of a certificate by an attacker's authority too (seen). The
- * handshake has proven that the peer has the certificate's key.
- */
-function checkAllButDates(leaf: X509Certificate | undefined, hub: HubServer): void {
-  const at = `the hub at ${addressOf(hub)}`;
-  if (leaf === undefined) throw new Fault("tls.hub-untrusted", `open TLS to ${at}: it sent no certificate`);
-  if (wayToPin(readPins(hub.authority), leaf, sentWith(leaf)) === undefined)
-    throw new Fault(
-      "tls.hub-untrusted",
-      `open TLS to ${at}: its certificate is not signed by the pinned authority, nor by one below it`,
-    );
-  const named = isIP(hub.host) === 0 ? leaf.checkHost(hub.host, { subject: "never" }) : leaf.checkIP(hub.host);
-  if (named === undefined) throw new Fault("tls.hub-name", `open TLS to ${at}: its certificate is not for "${hub.host}"`);
-  if (leaf.ca || !isFor(leaf, SERVER_AUTH) || !maySign(leaf))
-    throw new Fault("tls.hub-untrusted", `open TLS to ${at}: its certificate is not for a TLS server`);
-}
-
-/** What came with the peer's certificate, in the order of the handshake. */
-function sentWith(leaf: X509Certificate): readonly X509Certificate[] {
-  const sent: X509Certificate[] = [];
-  for (let at = leaf.issuerCertificate; at !== undefined && sent.length < CERTS_ONLY_COUNT_MAX; at = at.issuerCertificate)
-    sent.push(at);
-  return sent;
 }

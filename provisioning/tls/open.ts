@@ -3,22 +3,25 @@
 import { once } from "node:events";
 import { isIP } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
+import { Fault } from "../../hal/fault.ts";
 import { defined } from "../../hal/format/defined.ts";
 import { tlsTrust } from "../../hal/format/pins.ts";
 import { keyFault } from "../../hal/key-fault.ts";
 import { dial } from "./dial.ts";
 import { addressOf, type ClientCredential, type HubServer, TLS_GROUPS } from "./endpoint.ts";
 import { tlsFault } from "./faults.ts";
+import { checkByPinItself, isOfAnotherPin } from "./own-check.ts";
 
 /**
  * A context that can be kept for many connections. With the key in a TPM it must be kept: each
  * context holds the key in one of the TPM's three slots until it is collected, so the third context
  * fails (0x902).
+ * @param first as {@link tlsTrust}.
  * @throws Fault `key.tpm-unavailable`, `key.mismatch` as {@link keyFault}; `x509.invalid` as
  *   {@link tlsTrust}.
  */
-export function secureContextFor(hub: HubServer, client: ClientCredential | undefined): SecureContext {
-  const trust = tlsTrust(hub.authority);
+export function secureContextFor(hub: HubServer, client: ClientCredential | undefined, first = 0): SecureContext {
+  const trust = tlsTrust(hub.authority, first);
   try {
     return createSecureContext({
       ...trust,
@@ -36,7 +39,20 @@ export function secureContextFor(hub: HubServer, client: ClientCredential | unde
  *   `enrol.unreachable` otherwise.
  */
 export async function openStrictTls(hub: HubServer, secureContext: SecureContext, signal: AbortSignal): Promise<TLSSocket> {
-  return openTls(hub, { secureContext, rejectUnauthorized: true }, signal);
+  try {
+    return await openTls(hub, { secureContext, rejectUnauthorized: true }, signal);
+  } catch (error) {
+    if (!(error instanceof Fault) || !isOfAnotherPin(error.cause, hub.authority)) throw error;
+  }
+  // [ID-87] The same context again: another one would hold the key of a TPM once more.
+  const socket = await openTls(hub, { secureContext, rejectUnauthorized: false }, signal);
+  try {
+    if (!socket.authorized) checkByPinItself(socket.getPeerX509Certificate(), hub);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 /**

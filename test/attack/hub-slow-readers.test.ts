@@ -10,7 +10,7 @@ import { answered, slowReaders } from "../lab/worlds/hub-crowd.ts";
 const READERS = 270;
 
 test("[TUN-23] 270 readers that never read: another address gets every file, and in the end they are cut off", async (t) => {
-  const { hub, state } = await labHub(t, { progressMs: 8000 });
+  const { hub, state } = await labHub(t, { progressMs: 20_000 });
   const directory = join(state, "repository");
   await mkdir(directory, { recursive: true });
   await writeFile(join(directory, "large"), Buffer.alloc(16_000_000));

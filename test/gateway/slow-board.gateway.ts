@@ -36,8 +36,9 @@ test(
       return Number(seconds);
     };
     const armedAtS = await stamp(`the watchdog resets this machine after ${WATCHDOG_S} s`);
-    const takenAtS = await stamp("systemd\\[1\\]: Using hardware watchdog");
-    t.comment(`armed after ${armedAtS} s, taken over after ${takenAtS} s`);
+    // systemd takes the watchdog before it says anything, and says that where nobody reads it
+    const takenAtS = await stamp("systemd\\[1\\]: ");
+    t.comment(`armed after ${armedAtS} s, taken over before ${takenAtS} s`);
     t.ok(takenAtS - armedAtS < WATCHDOG_S / 2, "systemd takes the watchdog over in less than half of its time");
     await gateway.waitFor(/serial console, press Enter/u, BOOT_MS_MAX);
     const upAtS = Math.max(...[...gateway.log.all().matchAll(/^\[ *(\d+\.\d+)\]/gmu)].map(([, seconds]) => Number(seconds)));

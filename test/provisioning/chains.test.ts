@@ -4,6 +4,7 @@ import { parseAnchors } from "../../agent/config.ts";
 import { createContext, openStream } from "../../agent/tunnel/stream.ts";
 import { isSameAuthority, PINS_MAX, readPins } from "../../hal/format/pins.ts";
 import { HUB_ANCHORS_BYTES_MAX } from "../../ota/format/anchors.ts";
+import { createHttpRepository, createRepositoryByPins } from "../../ota/http/index.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../ota/format/time.ts";
 import { checkIssued, checkStored, type DeviceCertificate } from "../../provisioning/certificate/index.ts";
 import { askHubTime, createEstEnroller } from "../../provisioning/enrollers/index.ts";
@@ -145,6 +146,7 @@ async function tunnelTo(
     proxy: undefined,
     alpn: undefined,
     context,
+    authority: pins,
     timeoutMs: 60_000,
     signal: new AbortController().signal,
   });
@@ -310,6 +312,66 @@ test("[ID-81] the same authority is the same name and key, whatever else its cer
   const certificate = await live(t, two, oldRoot.cert, "an issuing CA that was issued again");
   t.equal(certificate.pem.includes(issuing.cert), true, "the one that ends last is shown");
 });
+
+test(
+  "[ID-87] pins of one name whose certificates have no key identifier: either order works, everywhere",
+  { skip },
+  async (t) => {
+    const { directory, oldRoot, stranger } = makeAuthorities(t);
+    const server = issue(directory, "no-id", oldRoot, { ...HERE, issuerKeyId: false });
+    const device = issue(directory, "no-id-device", stranger, { ...DEVICE, issuerKeyId: false });
+    const est = await serveHttps(server, oldRoot, (asked, response) => {
+      if (asked.path === HUB_TIME_PATH)
+        return void response.end(
+          JSON.stringify({ deviceId: "gw-1", nonce: NONCE, time: TIME, signature: `${"A".repeat(86)}==` }),
+        );
+      if (asked.path.endsWith("cacerts")) return void response.end(pem(stranger, oldRoot));
+      return void response.end("a file");
+    });
+    t.teardown(() => est.close());
+    const impostor = issue(directory, "impostor", makeAuthority(directory, "thief", "Root 1"), { ...HERE, issuerKeyId: false });
+    const ended = issue(directory, "ended-server", oldRoot, {
+      ...HERE,
+      issuerKeyId: false,
+      notBefore: new Date(Date.now() - 400 * DAY_MS),
+    });
+    const elsewhere = issue(directory, "elsewhere", oldRoot, { commonName: "x", names: ["DNS:x"], issuerKeyId: false });
+    const client = issue(directory, "client-only", oldRoot, { ...HERE, issuerKeyId: false, usages: ["clientAuth"] });
+    for (const pins of [pem(oldRoot, stranger), pem(stranger, oldRoot)]) {
+      const hub = { ...est.hub(oldRoot), authority: pins };
+      t.match(await askHubTime(hub, "strict", QUESTION), { time: TIME });
+      await createEstEnroller({ hub }).prepare();
+      await tunnelTo(t, server, [], pins);
+      const repository = createRepositoryByPins(2, (first) =>
+        createHttpRepository({
+          host: hub.host,
+          port: hub.port,
+          connectTo: { host: "127.0.0.1", port: hub.port },
+          context: secureContextFor(hub, undefined, first),
+          prefix: "/files",
+        }),
+      );
+      for (const got of await Promise.all([repository.get("a", 100), repository.get("b", 100)]))
+        t.equal(Buffer.from(got ?? []).toString(), "a file");
+      repository.close();
+      const publicKey = new X509Certificate(device.cert).publicKey.export({ format: "der", type: "spki" });
+      t.equal(checkIssued([raw(device)], { deviceId: "gw-1", publicKey, authority: pins, nowMs: Date.now() }).pem, device.cert);
+      for (const [wrong, code] of [
+        [impostor, "tls.hub-untrusted"],
+        [ended, "tls.hub-dates"],
+        [elsewhere, "tls.hub-name"],
+        [client, "tls.hub-untrusted"],
+      ] as const) {
+        await t.rejects(tunnelTo(t, wrong, [], pins), { code }, wrong.certFile);
+        const peer = await serveHttps(wrong, oldRoot, (_asked, response) => void response.end("?"));
+        const at = { ...peer.hub(oldRoot), authority: pins };
+        await t.rejects(openStrictTls(at, secureContextFor(at, undefined), new AbortController().signal), { code });
+        t.equal(peer.asked.length, 0);
+        await peer.close();
+      }
+    }
+  },
+);
 
 test("[ID-84] what /cacerts lists is never trusted by itself", { skip }, async (t) => {
   const { directory, oldRoot, stranger, newRoot, issuing } = makeAuthorities(t);

@@ -15,12 +15,14 @@ import { approveOn, keysAtHub, untilStatus, verifiedTrail } from "../lab/worlds/
 import { buildRig, DEFAULT_MAC, type Rig } from "../lab/worlds/rig.ts";
 
 const ID = "SPG2-0A1B2C3D";
-const PAGES = 512;
+/** With room for the zeros that logs reserve, which a kill leaves behind. */
+const PAGES = 4096;
 const SKIP = needs("bundles", "mounts", "netns");
 
 interface Disks {
   readonly agent: SmallDisk;
   readonly warden: SmallDisk;
+  readonly birth: SmallDisk;
 }
 
 /** A board in a network of its own, whose state lies on two small disks. */
@@ -29,14 +31,19 @@ async function boardWithDisks(t: Test): Promise<{ readonly rig: Rig; readonly di
   t.teardown(() => cable.stop());
   const rig = await buildRig({ hubAddress: cable.hubAddress, boardPrefix: cable.prefix });
   t.teardown(() => rig.stop());
-  const [agent, warden] = [mountSmallDisk(rig.board.agentState, PAGES), mountSmallDisk(rig.board.wardenState, PAGES)];
-  t.teardown(() => [agent, warden].forEach((disk) => disk.unmount()));
+  const { agentState, wardenState, birth: birthState } = rig.board;
+  const disks = {
+    agent: mountSmallDisk(agentState, PAGES),
+    warden: mountSmallDisk(wardenState, PAGES),
+    birth: mountSmallDisk(birthState, PAGES),
+  };
+  t.teardown(() => Object.values(disks).forEach((disk) => disk.unmount()));
   const isShut = (): boolean => {
     const [ip, ...words] = cable.prefix;
     const { stdout } = spawnSync(ip, [...words, "nft", "list", "table", "inet", "sallyport"], { encoding: "utf8" });
     return /policy drop/u.test(stdout);
   };
-  return { rig, disks: { agent, warden }, isShut };
+  return { rig, disks, isShut };
 }
 
 /** Enrolled, connected once, and switched off. */
@@ -54,10 +61,14 @@ async function settle(rig: Rig, how: "SIGTERM" | "SIGKILL"): Promise<{ readonly 
 
 /** Every file below the two directories, with its bytes. */
 function contentOf({ board }: Rig): Readonly<Record<string, string>> {
-  const files = [board.agentState, board.wardenState].flatMap((directory) =>
+  const files = [board.agentState, board.wardenState, board.birth].flatMap((directory) =>
     readdirSync(directory, { recursive: true }).map((name) => join(directory, String(name))),
   );
   return Object.fromEntries(files.filter((path) => statSync(path).isFile()).map((path) => [path, readFileSync(path, "hex")]));
+}
+
+function placeOf({ board }: Rig, name: keyof Disks): string {
+  return name === "birth" ? board.birth : board[`${name}State`];
 }
 
 const isTold = (troubles: readonly string[], directory: string): boolean =>
@@ -65,6 +76,7 @@ const isTold = (troubles: readonly string[], directory: string): boolean =>
 
 const CASES = [
   { what: "of both programs", readOnly: ["agent", "warden"], how: "SIGTERM" },
+  { what: "of both programs and the birth record", readOnly: ["agent", "warden", "birth"], how: "SIGTERM" },
   { what: "of the agent alone", readOnly: ["agent"], how: "SIGTERM" },
   { what: "of the warden alone", readOnly: ["warden"], how: "SIGTERM" },
   { what: "of both programs after a power cut", readOnly: ["agent", "warden"], how: "SIGKILL" },
@@ -82,13 +94,13 @@ for (const { what, readOnly, how } of isLongRun() ? CASES : CASES.slice(0, 1))
       const [warden, agent] = [await rig.startWarden(), await rig.startAgent()];
       await agent.line(/life .* -> connected/u);
       const status = await untilStatus(rig, "the trouble", ({ life, troubles }) =>
-        readOnly.every((name) => life === "connected" && isTold(troubles, rig.board[`${name}State`])),
+        readOnly.every((name) => life === "connected" && (name === "birth" || isTold(troubles, placeOf(rig, name)))),
       );
       t.ok(isShut(), "the packet filter is in force");
       t.match(status, { lockdown: { at: "base" }, clock: { state: "synced" } });
       const after = contentOf(rig);
       for (const [path, bytes] of Object.entries(before))
-        if (readOnly.some((name) => path.startsWith(rig.board[`${name}State`]))) t.equal(after[path], bytes, path);
+        if (readOnly.some((name) => path.startsWith(placeOf(rig, name)))) t.equal(after[path], bytes, path);
       if (readOnly.some((name) => name === "warden")) t.ok((status.audit?.dropped ?? 0) > 0, "records are counted");
       for (const { lines } of [agent, warden]) {
         t.notMatch(lines.join("\n"), /assert|unhandled/iu);
@@ -152,6 +164,10 @@ test(
     }
     t.same(await agent.stop(), { code: 0, signal: null });
     t.same(await warden.stop(), { code: 0, signal: null });
+    const [restartedWarden, restarted] = [await rig.startWarden(), await rig.startAgent()];
+    await restarted.line(/life .* -> connected/u);
+    t.same(await restarted.stop(), { code: 0, signal: null }, "programs that start on the broken disk too");
+    t.same(await restartedWarden.stop(), { code: 0, signal: null });
     disk.repair();
     await rig.startWarden();
     const well = await rig.startAgent();

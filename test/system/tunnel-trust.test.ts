@@ -82,28 +82,33 @@ test(
   },
 );
 
-test("[TUN-3] a broker that refuses by CONNACK is a refusal with its code", { skip: needs("openssl") }, async (t) => {
-  const pki = makePki(directory);
-  const answers = [
-    { bytes: [0x20, 0x03, 0x00, 0x87, 0x00], says: /135/u },
-    { bytes: [0x20, 0x03, 0x00, 0x88, 0x00], says: /136/u },
-    { bytes: [0x20, 0x02, 0x00, 0x05], says: /5/u },
-  ];
-  for (const { bytes, says } of answers) {
-    const seen: string[] = [];
-    const onSecure = (socket: TLSSocket): void => {
-      seen.push(String(socket.getPeerCertificate().subject.CN));
-      socket.once("data", () => socket.write(Buffer.from(bytes)));
-    };
-    const peer = await startPeer(t, { server: pki.server, authority: pki.authority, onSecure });
-    const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
-    await tunnel.start();
-    const { fault } = await event("refused");
-    t.equal(fault.code, "tunnel.refused");
-    t.match(fault.message, says);
-    t.equal(seen[0], "gw-1", "the hub saw our certificate without rejecting it");
-  }
-});
+test(
+  "[TUN-3] [TUN-71] a broker that refuses by CONNACK is a refusal with its code, unless it says that it is unavailable",
+  { skip: needs("openssl") },
+  async (t) => {
+    const pki = makePki(directory);
+    const answers = [
+      { bytes: [0x20, 0x03, 0x00, 0x87, 0x00], says: /135/u, code: "tunnel.refused" },
+      { bytes: [0x20, 0x03, 0x00, 0x88, 0x00], says: /136/u, code: "tunnel.unreachable" },
+      { bytes: [0x20, 0x02, 0x00, 0x05], says: /5/u, code: "tunnel.refused" },
+      { bytes: [0x20, 0x02, 0x00, 0x03], says: /3/u, code: "tunnel.unreachable" },
+    ];
+    for (const { bytes, says, code } of answers) {
+      const seen: string[] = [];
+      const onSecure = (socket: TLSSocket): void => {
+        seen.push(String(socket.getPeerCertificate().subject.CN));
+        socket.once("data", () => socket.write(Buffer.from(bytes)));
+      };
+      const peer = await startPeer(t, { server: pki.server, authority: pki.authority, onSecure });
+      const { tunnel, event } = await labTunnel(t, { pki, port: peer.port });
+      await tunnel.start();
+      const { fault } = await event("refused");
+      t.equal(fault.code, code);
+      t.match(fault.message, says);
+      t.equal(seen[0], "gw-1", "the hub saw our certificate without rejecting it");
+    }
+  },
+);
 
 test(
   "[TUN-2] one TLS context serves every connection with the same credentials, another one those with the next",

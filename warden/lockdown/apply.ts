@@ -59,8 +59,15 @@ export function undoneBy(plan: Plan, then: UsbState, now: AppliedState): readonl
   return [...table, ...usbSteps(plan.usb, now.usb).flatMap((step) => (wasDone(step, then) ? [stepText(step)] : []))];
 }
 
+const TABLE_CHANGE = "packet filter: ";
+
 export function tableChange(planned: string, found: string | undefined): string {
-  return `packet filter: ${firstDifference(planned, found ?? "")}`;
+  return `${TABLE_CHANGE}${firstDifference(planned, found ?? "")}`;
+}
+
+/** Whether our table is among what others have changed. */
+export function isTableAmong(what: readonly string[]): boolean {
+  return what.some((one) => one.startsWith(TABLE_CHANGE));
 }
 
 function wasDone(step: UsbStep, { controllers, ports, devices }: UsbState): boolean {

@@ -241,8 +241,7 @@ class LockdownEffects implements Effects {
     if (found.table !== plan.firewall) await this.#apply(plan);
     else if (usbSteps(plan.usb, found.usb).length > 0) await this.#put(plan, () => applyUsb(plan, this.#executors.usb));
     else this.#usb = found.usb;
-    const isTable = before !== undefined && found.table !== before.firewall;
-    if (undone.length > 0) audit({ kind: "restored", what: undone, ...(isTable ? { by: "unknown" } : {}) }, this.#plan);
+    if (undone.length > 0) audit({ kind: "restored", what: undone }, this.#plan);
     // another table for the same policy: the facts of the machine have changed
     if (before?.firewall !== plan.firewall) audit({ kind: "enforced", counter }, this.#plan);
   }

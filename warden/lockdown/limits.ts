@@ -62,6 +62,10 @@ export const NOT_KNOWN_SETTLED_MS = 15_000;
  * that comes less often than that is put back at once.
  */
 export const REST_PER_WORK = 2;
+/** How often the table is put back that could not be; then the comparison judges it. */
+export const MEND_TRIES_MAX = 3;
+/** A change that a comparison finds is told by the kernel within this time, or the watch hangs. */
+export const TOLD_WITHIN_MS = 1000;
 /** Records of changes of our table: a few, then one per period, with how many there were. */
 export const MEDDLING_RECORDS_BURST_MAX = 8;
 export const MEDDLING_RECORDS_PERIOD_MS = 3_600_000;

@@ -79,7 +79,7 @@ export type Effect =
 export type LockdownReport =
   /** `counter` is undefined for the base policy. */
   | { readonly kind: "enforced"; readonly counter: number | undefined }
-  /** Others had changed the machine. `by`: who has changed our table, where that is part of it. */
+  /** Others had changed the machine. `by`: who has changed our table, where it was told. */
   | { readonly kind: "restored"; readonly what: readonly string[]; readonly by?: string | undefined }
   | { readonly kind: "pending"; readonly planHash: string; readonly counter: number; readonly confirmWithinS: number }
   | { readonly kind: "confirmed"; readonly planHash: string; readonly counter: number; readonly keyid: string }

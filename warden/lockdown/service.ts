@@ -18,7 +18,8 @@ import type { UpdateStatus } from "../update/format.ts";
 import { type LockdownState, parsePolicy, type Policy } from "./format/index.ts";
 import { REPORT_PERIOD_MS, REPORTS_REMEMBERED_MAX } from "./limits.ts";
 import { type Lockdown, openLockdown } from "./lockdown.ts";
-import { guardTable } from "./guard.ts";
+import { isTableAmong } from "./apply.ts";
+import { type Guard, guardTable } from "./guard.ts";
 import { Meddling } from "./meddling.ts";
 import { readProtected } from "./protected.ts";
 import { stateView } from "./view.ts";
@@ -97,6 +98,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
   if (base instanceof Fault) reports.report(base);
   const trail = createTrail({ clock, record: recordWith(options) }, unenforced);
   const meddling = new Meddling();
+  let guard: Guard | undefined;
   const lockdown = await openLockdown(
     {
       firewall: options.firewall ?? createNoFirewall(),
@@ -107,7 +109,11 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
       readFacts: () => readProtected(options),
       clockTrusted: options.clockTrusted,
       audit: (report, inForce) => {
-        if (report.kind === "restored" && report.by !== undefined) meddling.note({ by: report.by }, clock.monotonicMs());
+        if (report.kind === "restored" && isTableAmong(report.what)) {
+          meddling.note({ by: report.by ?? "unknown" }, clock.monotonicMs());
+          // only a comparison found it
+          if (report.by === undefined) guard?.missed();
+        }
         trail.audit(report, inForce);
       },
       report: reports.report,
@@ -124,7 +130,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     { lockdown, usb, usbEvents: options.usbEvents, clock, trail, report: reports.report, onTurn: options.heartbeat },
     ending.signal,
   );
-  const guarding = guarded(options, lockdown, reports.report, ending.signal);
+  guard = guardOf(options, lockdown, reports.report, ending.signal);
   return {
     verbs: createLockdownVerbs({ lockdown, state, clock, trail, policy }),
     state,
@@ -138,7 +144,7 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
     healthy: () => healthOf(lockdown, reports.recent().at(-1)),
     stop: async () => {
       ending.abort();
-      await Promise.all([watching, guarding]);
+      await Promise.all([watching, guard?.ended]);
       await lockdown.stop();
     },
     troubles: () => [
@@ -152,14 +158,14 @@ export async function startLockdown(options: LockdownOptions): Promise<LockdownS
 }
 
 /** A packet filter that tells nothing is only compared, every few seconds. */
-async function guarded(
+function guardOf(
   { firewall, clock }: Pick<LockdownOptions, "firewall" | "clock">,
   lockdown: Lockdown,
   report: (fault: Fault) => void,
   signal: AbortSignal,
-): Promise<void> {
-  if (firewall === undefined || !("watch" in firewall)) return;
-  await guardTable({ lockdown, firewall, clock, report }, signal);
+): Guard | undefined {
+  if (firewall === undefined || !("watch" in firewall)) return undefined;
+  return guardTable({ lockdown, firewall, clock, report }, signal);
 }
 
 /** [LCK-30] A policy that cannot be trusted counts as none. */

@@ -16,6 +16,7 @@ import {
 } from "./limits.ts";
 import type { LockdownReport } from "./machine.ts";
 import type { UsbArrival } from "./usb-arrivals.ts";
+import { isTableAmong } from "./apply.ts";
 import { mayTryAgain } from "./record.ts";
 
 /** Length of each text in a detail: a record may hold several texts. */
@@ -73,7 +74,7 @@ export function createTrail({ clock, record }: TrailPorts, unenforced: readonly 
       if (report.kind === "shut" && report.code === last.shut) return; // tried again every minute
       last.shut = report.kind === "shut" ? report.code : "";
       if (report.kind === "restored")
-        return (report.by === undefined ? restored : meddled)({
+        return (isTableAmong(report.what) ? meddled : restored)({
           event: "lockdown.restored",
           result: "ok",
           detail: {

@@ -57,15 +57,17 @@ export class UsbArrivals {
     let pauseMs = USB_FOLLOW_PAUSE_MS_MIN;
     while (!signal.aborted) {
       const startedAtMs = clock.monotonicMs();
+      let nextPauseMs = USB_FOLLOW_PAUSE_MS_MIN;
       try {
         await events.follow({ onListening: () => this.#heard(true), onEvent: (event) => this.#note(event) }, signal);
       } catch (error) {
         report(asFault(error, "process.failed", "follow USB events"));
+        nextPauseMs = Math.min(2 * pauseMs, USB_FOLLOW_PAUSE_MS_MAX);
       }
       this.#heard(false);
       if (clock.monotonicMs() - startedAtMs > USB_FOLLOW_PAUSE_MS_MAX) pauseMs = USB_FOLLOW_PAUSE_MS_MIN;
       await clock.sleep(pauseMs, signal);
-      pauseMs = Math.min(2 * pauseMs, USB_FOLLOW_PAUSE_MS_MAX);
+      pauseMs = nextPauseMs;
     }
   }
 
@@ -95,6 +97,7 @@ export class UsbArrivals {
   }
 
   #heard(listening: boolean): void {
+    if (this.#listening === listening) return;
     this.#listening = listening;
     this.#changed = true;
     this.#woken?.abort();

@@ -4,7 +4,7 @@ import { isUnreadable } from "../../../hal/damaged-files.ts";
 import type { AppendFiles } from "../../../hal/ports.ts";
 import { ACKS_UNMARKED_MAX, READY_BYTES_MAX, SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
 import { encodeRecords, type SpoolEntry, messageBytes, scan } from "./record.ts";
-import { endOf, newSegment, readSegments, type Segment, takeFitting } from "./segments.ts";
+import { endOf, isDone, newSegment, readSegments, type Segment, takeFitting } from "./segments.ts";
 
 export interface Numbered {
   readonly number: number;
@@ -60,7 +60,7 @@ export interface SpoolQueue {
 export async function openSpoolQueue(options: SpoolQueueOptions): Promise<SpoolQueue> {
   const { segments, cursor } = await readSegments(options.files, options.prefix, options.onDamage);
   const queue = new SegmentQueue(options, segments, cursor);
-  await queue.settle(false);
+  await isDone(queue.settle(false));
   return queue;
 }
 

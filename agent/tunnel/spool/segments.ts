@@ -1,6 +1,7 @@
 // The segment files of one class: their names, and their content when the spool is opened.
 import type { AppendFiles } from "../../../hal/ports.ts";
 import { isUnreadable } from "../../../hal/damaged-files.ts";
+import { takesNothing } from "../../../hal/fault.ts";
 import { SEGMENT_FILE_BYTES_MAX } from "./limits.ts";
 import { type SpoolEntry, messageBytes, scan } from "./record.ts";
 
@@ -76,8 +77,10 @@ export async function readSegments(
       continue;
     }
     const { items, goodBytes } = scan(bytes);
+    let torn = false;
     if (goodBytes < bytes.byteLength) {
-      await files.truncate(name, goodBytes);
+      // [STA-50] it is cut before the next append; what is good is read meanwhile
+      torn = !(await isDone(files.truncate(name, goodBytes)));
       // In the last segment a crash is the cause; in any other it is damage. Zeros were room.
       if (name !== names.at(-1) && bytes.subarray(goodBytes).some((byte) => byte !== 0)) onDamage(1);
     }
@@ -88,6 +91,7 @@ export async function readSegments(
       count: items.filter((item) => item.kind === "message").length,
       bytes: goodBytes,
       fileBytes: goodBytes,
+      torn,
     });
   }
   return { segments, cursor };
@@ -102,7 +106,18 @@ async function readOrGiveUp(files: AppendFiles, name: string): Promise<Uint8Arra
     return await files.read(name, SEGMENT_FILE_BYTES_MAX);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    await files.remove(name);
+    await isDone(files.remove(name));
     return undefined;
+  }
+}
+
+/** @returns false where the disk takes nothing. [STA-50] */
+export async function isDone(change: Promise<void>): Promise<boolean> {
+  try {
+    await change;
+    return true;
+  } catch (error) {
+    if (takesNothing(error)) return false;
+    throw error;
   }
 }

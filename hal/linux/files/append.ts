@@ -71,11 +71,13 @@ export async function linuxAppendFiles(directory: string, ops: FileOps = linuxOp
  * power cut.
  */
 async function settle(ops: FileOps, directory: string): Promise<void> {
-  for (const name of await listNames(ops, directory)) await syncIfFile(ops, pathOf(directory, name));
   try {
+    for (const name of await listNames(ops, directory)) await syncIfFile(ops, pathOf(directory, name));
     await syncDirectory(ops, directory);
   } catch (error) {
-    throw writeFault(error, `sync "${directory}"`);
+    // [STA-50] ext4 refuses fsync(2) too once it has mounted itself read-only after an error
+    const fault = writeFault(error, `sync "${directory}"`);
+    if (!(fault instanceof Fault && fault.code === "file.read-only")) throw fault;
   }
 }
 

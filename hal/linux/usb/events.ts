@@ -19,18 +19,20 @@ const LISTENING = "KERNEL - the kernel uevent";
 
 /**
  * @param root `/`, or a folder that looks like the kernel's view.
- * @returns undefined where there is nothing to follow: the kernel has no USB, or the tree is no
- *   kernel's.
+ * @returns undefined where there is nothing to follow, because the tree is no kernel's.
  */
-export async function linuxUsbEvents({ root }: Pick<UsbTreeOptions, "root">): Promise<UsbEvents | undefined> {
-  const hasBus = (await namesIn(join(root, "sys/bus/usb"), HUB_ENTRIES_MAX)).length > 0;
-  return root === "/" && hasBus ? followEvents(MONITOR) : undefined;
+export function linuxUsbEvents({ root }: Pick<UsbTreeOptions, "root">): UsbEvents | undefined {
+  return root === "/" ? followEvents(MONITOR, join(root, "sys/bus/usb")) : undefined;
 }
 
-/** @param command writes as udevadm does. It runs as long as the events are followed. */
-export function followEvents([program, ...args]: readonly [string, ...string[]]): UsbEvents {
+/**
+ * @param command writes as udevadm does. It runs as long as the events are followed.
+ * @param bus is there once the kernel has USB: its driver may be loaded after this program started.
+ */
+export function followEvents([program, ...args]: readonly [string, ...string[]], bus: string): UsbEvents {
   return {
     follow: async (listener, signal) => {
+      if ((await namesIn(bus, HUB_ENTRIES_MAX)).length === 0) return;
       const said: string[] = [];
       const child = await startChild(program, args, {
         lineBytesMax: EVENT_LINE_BYTES_MAX,

@@ -102,6 +102,7 @@ test("[TUN-71] a refusal of the broker that comes too soon after a question is l
   const { watch, clock, stopped, counts, passTime } = await timeWatch(t, SYNCED, NOT_ASKED, SYNCED);
   void watch.start();
   await watch.sync("trusted");
+  t.equal(counts.synced, 1);
   await watch.sync("refused");
   t.equal(counts.asked, 2);
   await passTime(STEP_CHECK_MS);

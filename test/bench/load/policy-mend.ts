@@ -22,7 +22,7 @@ const mend = async (): Promise<boolean> => {
 };
 await firewall.replace(table);
 const guard = { lockdown: { mend }, firewall, clock: linuxClock(), report: console.error };
-void guardTable(guard, new AbortController().signal);
+guardTable(guard, new AbortController().signal);
 
 /** From the start of the other program's nft until the table is read back. */
 async function once(): Promise<number> {

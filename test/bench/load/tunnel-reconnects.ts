@@ -12,7 +12,15 @@ const { signal } = new AbortController();
 
 async function connectOnce(): Promise<string> {
   const address = { host: "127.0.0.1", port };
-  const base = { host: "localhost", address, proxy: undefined, alpn: undefined, context, timeoutMs: TIMEOUTS_DEFAULT.streamMs };
+  const base = {
+    host: "localhost",
+    address,
+    proxy: undefined,
+    alpn: undefined,
+    context,
+    authority,
+    timeoutMs: TIMEOUTS_DEFAULT.streamMs,
+  };
   const stream = await openStream({ ...base, signal });
   const outcome = await openBrokerConnection({
     stream,

@@ -6,7 +6,8 @@ import { test } from "tap";
 import { type AuditAnswer, auditAnswerSchema, type AuditUpload } from "../../../agent/tunnel/format.ts";
 import type { Hub } from "../../../hub/index.ts";
 import { verifyLog } from "../../../hub/witness/index.ts";
-import { decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
+import { type AuditEntry, decodeNote, decodeVerifier, verifyNote } from "../../../warden/audit/format/index.ts";
+import { hubCommand } from "../../lab/worlds/hub-cli.ts";
 import { connect, enrolled, labDevice, type LabDevice, labHub, labLog, labMessage } from "../../lab/worlds/hub.ts";
 import type { TestContext } from "../../lab/runner/context.ts";
 import { HANG_MS } from "../../lab/runner/process.ts";
@@ -116,6 +117,30 @@ test("[AUD-7] a device whose approved request has no audit key gets that reason"
   const device = await labDevice("gw-1", { withoutAuditKey: true });
   const deliver = await openDelivery(t, hub, device);
   t.match(await deliver(labLog(device, 1).delivery(0, 1)), { answer: "refused", reason: /has no audit key/ });
+});
+
+test("[AUD-47] what an operator must hear of in a device's log is an alert, once, and nothing else is", async (t) => {
+  const { hub, state } = await labHub(t);
+  const device = await labDevice("gw-1");
+  const deliver = await openDelivery(t, hub, device);
+  const entries: readonly AuditEntry[] = [
+    { event: "lockdown.unknown", result: "ok", detail: { what: "the name servers" } },
+    { event: "lockdown.known", result: "ok", detail: { what: '"severity":"high"' } },
+    { event: "update.rolled-back", result: "failed" },
+    { event: "tunnel.kicked", result: "failed", detail: { kicks: 3 } },
+    ...Array.from({ length: 20 }, (): AuditEntry => ({ event: "audit.dropped", result: "failed" })),
+  ];
+  const log = labLog(device, 40, "one", entries);
+  t.match(await deliver(log.delivery(0, 40)), { answer: "cosigned" });
+  t.match(await deliver(log.delivery(0, 40)), { answer: "cosigned" }, "it is sent again");
+  await hub.store.journal.flush();
+  const found = (await hub.store.journal.tail(100, "alert")).filter(({ event }) => event === "device.alarm");
+  const seqs = found.map(({ detail }) => detail["seq"]);
+  t.same(seqs, [0, 3, ...Array.from({ length: 13 }, (_, n) => 4 + n)], "sixteen marked records are told");
+  t.match(found[0]?.detail, { event: "lockdown.unknown", source: "warden", what: "what: the name servers" });
+  t.match(found[1]?.detail, { event: "tunnel.kicked", source: "agent", what: "kicks: 3" });
+  t.equal(found.at(-1)?.detail["further"], 7);
+  t.match((await hubCommand(state, "alerts")).out.join("\n"), /device\.alarm gw-1 .*event=lockdown\.unknown/u);
 });
 
 test("[AUD-8] every change of the stored log is found, and the first bad record is named", async (t) => {

@@ -11,14 +11,15 @@ const IMAGE_MIB = 32;
 export interface DataDisk {
   /** As after an input/output error (errors=remount-ro). Nothing but {@link repair} ends that. */
   breakNow(): void;
-  /** Takes it off the machine, checks it, and mounts it again. No program may use it. */
+  /** Takes it off the machine, checks it, and mounts it again, once. No program may use it. */
   repair(): void;
   unmount(): void;
 }
 
 /** @param place where the image and its mount go. The directories keep their owners and modes. */
 export function mountDataDisk(place: string, directories: readonly string[]): DataDisk {
-  const [image, root] = [join(place, "data.img"), join(place, "data")];
+  const root = join(place, "data");
+  let image = join(place, "data.img");
   mkdirSync(root);
   run("dd", ["if=/dev/zero", `of=${image}`, "bs=1M", `count=${IMAGE_MIB}`, "status=none"]);
   run("mkfs.ext4", ["-q", "-F", "-e", "remount-ro", image]);
@@ -47,6 +48,10 @@ export function mountDataDisk(place: string, directories: readonly string[]): Da
     },
     repair() {
       unmount();
+      // Another program's mount namespace may still hold what is mounted from the first image.
+      const copy = join(place, "data-repaired.img");
+      run("cp", [image, copy]);
+      image = copy;
       const { status } = spawnSync("e2fsck", ["-f", "-y", image]);
       if (status === null || status > 1) throw new Fault("process.failed", `e2fsck ended with ${status}`);
       mount();

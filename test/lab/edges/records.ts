@@ -35,6 +35,9 @@ import { smallTrail } from "../worlds/trail.ts";
 import { hostileDer } from "./der.ts";
 import { type Edge, hostileJson, membersOf, notIgnored, text } from "./edge.ts";
 
+/** Wall clock less monotonic clock of a fake clock. [TUN-70] */
+const CLOCK_OFFSET_MS = fakeClock().nowMs() - fakeClock().monotonicMs();
+
 export async function recordEdges(): Promise<ReadonlyMap<string, Edge>> {
   return new Map([...smallRecords(), ...keyFiles(), ...(await requestFile()), ...logFiles(), ...spoolFile()]);
 }
@@ -83,7 +86,7 @@ function smallRecords(): readonly (readonly [string, Edge])[] {
     ],
     [
       "record of the clock",
-      record(256, { bootId: "boot", readable: 1, v: 1 }, async (files) => {
+      record(256, { bootId: "boot", offsetMs: CLOCK_OFFSET_MS, readable: 1, v: 2 }, async (files) => {
         const clock = fakeClock();
         const bounds = { floorMs: clock.nowMs() - 1, ceilingMs: clock.nowMs() + 1 };
         const common = { clock, bounds, deviceId: DEVICE_ID, timeKey: undefined, bootId: "boot" };

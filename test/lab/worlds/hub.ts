@@ -16,6 +16,7 @@ import { createJournalWriter } from "../../../hub/journal.ts";
 import { buildRequest, decodeCertsOnly, keyFingerprint } from "../../../provisioning/x509/format/index.ts";
 import {
   auditRecord,
+  type AuditEntry,
   checkpointOrigin,
   consistencyRanges,
   ed25519Raw,
@@ -266,14 +267,18 @@ export interface LabLog {
 
 /**
  * @param mark goes into every record, so that logs with different marks have different histories.
+ * @param entries of the first records; the others say that the agent started.
  */
-export function labLog(device: LabDevice, size: number, mark = "one"): LabLog {
+export function labLog(device: LabDevice, size: number, mark = "one", entries: readonly AuditEntry[] = []): LabLog {
   const records = Array.from({ length: size }, (_, seq) =>
     encodeAuditRecord(
-      auditRecord(
-        { event: "agent.started", result: "ok", detail: { mark } },
-        { seq, atMs: 1_800_000_000_000 + seq, monotonicMs: seq, bootId: "b0", clockSynced: false },
-      ),
+      auditRecord(entries[seq] ?? { event: "agent.started", result: "ok", detail: { mark } }, {
+        seq,
+        atMs: 1_800_000_000_000 + seq,
+        monotonicMs: seq,
+        bootId: "b0",
+        clockSynced: false,
+      }),
     ),
   );
   const leaves = records.map((record) => leafHash(record));

@@ -72,6 +72,7 @@ test(
       proxy: undefined,
       alpn: undefined,
       context,
+      authority: authority.cert,
       timeoutMs: 60_000,
       signal: new AbortController().signal,
     });

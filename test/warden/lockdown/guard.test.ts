@@ -1,10 +1,12 @@
 // Other programs that change our table, with the kernel's packet filter and its notifications: it
 // is put back, it is told, and what is not ours stays as it is.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Test, test } from "tap";
+import { Fault } from "../../../hal/fault.ts";
 import { linuxClock, linuxFirewall } from "../../../hal/linux/index.ts";
 import type { WatchedFirewall } from "../../../hal/ports.ts";
 import { nftBuild } from "../../lab/counterparts/nft-builds.ts";
@@ -51,9 +53,10 @@ async function served(t: Test, { firewall }: Rig) {
 }
 
 /** What comes before the monitor has subscribed is found by comparing: here it is done again. */
-async function changedBack({ nft }: Rig, times: () => number, change: string): Promise<void> {
+async function changedBack({ nft, ruleset }: Rig, times: () => number, change: string): Promise<void> {
   const before = times();
   for (let turn = 0; times() === before; turn += 1) {
+    if (turn > 400) throw new Fault("process.timeout", `it is not put back: ${JSON.stringify([change, ruleset()])}`);
     if (turn % 20 === 0) nft(change);
     await sleep(50);
   }
@@ -158,6 +161,33 @@ test(
     t.ok(rig.log.filter(({ event }) => event === "lockdown.restored").length <= 8);
     t.same(rig.faults, []);
     t.equal(lockdown.state().at, "base");
+  },
+);
+
+test(
+  "[LCK-69] a monitor that hangs is found out by the comparison, and replaced",
+  { skip: lacksProbeNetwork("netns") },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const path = join(directory, "nft");
+    const once = `[ -e ${directory}/hung ] || { : > ${directory}/hung; exec sleep 1000; }`;
+    await writeFile(path, `#!/bin/sh\ncase " $* " in *" monitor "*) ${once} ;; esac\nexec nft "$@"\n`);
+    await chmod(path, 0o755);
+    const world = await open(t, path);
+    const { rig, lockdown, times } = await served(t, world);
+    await until("the monitor hangs", () => existsSync(join(directory, "hung")));
+    world.nft("flush ruleset");
+    await until("the comparison finds it", async () => {
+      await rig.clock.advance(5000);
+      return times() === 1;
+    });
+    t.match(lockdown.state().meddling, { by: "unknown" });
+    await until("the next monitor tells", async () => {
+      await rig.clock.advance(1000);
+      world.nft("flush ruleset");
+      await sleep(100);
+      return /\(\d+\)$/u.test(lockdown.state().meddling?.by ?? "");
+    });
   },
 );
 

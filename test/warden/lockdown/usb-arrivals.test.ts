@@ -14,6 +14,8 @@ interface Kernel {
   /** The source ends, as udevadm does when it is killed. It cannot be followed until it is well. */
   fail(): void;
   heal(): void;
+  /** The kernel has USB, or its driver is not loaded yet. */
+  hasBus: boolean;
   plug(port: string, number: number): void;
   unplug(port: string, number: number): void;
   /** How often the events were followed. */
@@ -26,9 +28,11 @@ function fakeKernel({ usb }: ServiceRig): Kernel {
   let followed = 0;
   let isWell = true;
   const ended = (): Fault => new Fault("process.failed", 'follow USB events: "udevadm" has ended (SIGKILL)');
-  return {
+  const kernel: Kernel = {
+    hasBus: true,
     events: {
       follow: (given, signal) => {
+        if (!kernel.hasBus) return Promise.resolve();
         if (!isWell) return Promise.reject(ended());
         followed += 1;
         listener = given;
@@ -57,6 +61,7 @@ function fakeKernel({ usb }: ServiceRig): Kernel {
       listener?.onEvent({ what: "went", port, number, id: "0951:1666" });
     },
   };
+  return kernel;
 }
 
 async function watched(
@@ -178,4 +183,17 @@ test("[LCK-71] a device that comes while the tree cannot be read is looked at on
       .toSorted(),
     ["usb.missed 1-3", "usb.refused 1-2"],
   );
+});
+
+test("[LCK-70] where the driver of USB is loaded late, its events are followed within a second", async (t) => {
+  const rig = serviceRig(t);
+  const kernel = fakeKernel(rig);
+  kernel.hasBus = false;
+  await rig.start({ usbEvents: kernel.events });
+  await rig.clock.advance(600_000);
+  t.equal(kernel.followed, 0);
+  kernel.hasBus = true;
+  await rig.clock.advance(1000);
+  t.equal(kernel.followed, 1);
+  t.same(rig.faults, [], "a machine without USB is in no trouble");
 });

@@ -74,7 +74,7 @@ function clientRules({ links: found }: MachineFacts, links: readonly Link[]): re
     const why = "dhcp-unknown";
     return [
       ...(dhcp4 === "unknown" && !link.dhcp4 ? [dhcp(link.name, "out", 67, null, why)] : []),
-      ...(dhcp6 === "unknown" && !link.dhcp6
+      ...(dhcp6 === "unknown" && !link.dhcp6 && link.ipv6
         ? [{ ...dhcp(link.name, "in", 546, ON_LINK, why), sourcePort: 547 }, dhcp(link.name, "out", 547, null, why)]
         : []),
     ];

@@ -83,7 +83,8 @@ function unknownDhcp(plan: Plan, { name, dhcp4, dhcp6 }: LinkFacts): readonly No
   return ([4, 6] as const).flatMap((family): readonly NotKnown[] => {
     const [use, planned, port]: [Use, boolean | undefined, number] =
       family === 4 ? [dhcp4, link?.dhcp4, 67] : [dhcp6, link?.dhcp6, 547];
-    if (use !== "unknown" || planned === true) return [];
+    // where the policy lets no IPv6 pass, there is none that it would cut later
+    if (use !== "unknown" || planned === true || (family === 6 && link?.ipv6 !== true)) return [];
     const isOpen = leavesTo(plan, "udp", port).some((rule) => rule.link === name && rule.why === "dhcp-unknown");
     const text = `whether "${name}" has its address by DHCP${family === 6 ? "v6" : ""} could not be told`;
     return [{ text, remedy: isOpen ? undefined : `set "dhcp${family}" of the link` }];

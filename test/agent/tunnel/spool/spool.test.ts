@@ -415,3 +415,28 @@ test("[TUN-6] messages overwrite the zeros behind them, and the file keeps its l
   }
   t.same([...lengths], [65_536]);
 });
+
+test("[STA-50] a spool on a read-only disk is read as it is, with torn ends and what could be removed, and goes on later", async (t) => {
+  const files = fakeAppendFiles();
+  const { spool } = await open(files);
+  const big = (name: string): Uint8Array => text(name.padEnd(30_000, "."));
+  for (const name of ["m0", "m1", "m2", "m3"]) await spool.append("result", "result", big(name));
+  const names = await files.list();
+  const last = names.at(-1) ?? "";
+  files.contents.set(last, Buffer.concat([files.contents.get(last) ?? Buffer.alloc(0), Buffer.alloc(5000)]));
+  files.faults.failAlways("file.read-only");
+  const { spool: poor, drops } = await open(files);
+  t.same(
+    (await drain(poor)).map((payload) => payload.slice(0, 2)),
+    ["m0", "m1", "m2", "m3"],
+  );
+  await t.rejects(poor.append("result", "result", text("m4")), { code: "file.read-only" });
+  files.faults.heal();
+  await poor.append("result", "result", text("m5"));
+  const { spool: again } = await open(files);
+  t.same(
+    (await drain(again)).map((payload) => payload.slice(0, 2)),
+    ["m0", "m1", "m2", "m3", "m5"],
+  );
+  t.same(drops, []);
+});

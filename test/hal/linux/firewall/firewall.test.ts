@@ -179,6 +179,9 @@ test(
   },
 );
 
+/** Places at which the line is broken in two: nft repeats much of it in each of its errors. */
+const CUTS = 160;
+
 test(
   "[LCK-26] a line editor with a bound may break the line anywhere after its first 80 characters: an open brace makes each piece an error",
   { skip },
@@ -186,7 +189,7 @@ test(
     const { nft, ruleset } = await world(t);
     const before = ruleset();
     const line = replacementLine(WANTED) ?? "";
-    const inTwo = Array.from({ length: Math.floor((line.length - 81) / 9) }, (_, n) => 80 + 9 * n).map((at) => [
+    const inTwo = Array.from({ length: CUTS }, (_, n) => 80 + Math.floor((n * (line.length - 81)) / CUTS)).map((at) => [
       line.slice(0, at),
       line.slice(at),
     ]);

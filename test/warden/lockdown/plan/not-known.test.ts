@@ -86,13 +86,16 @@ test("[LCK-45] a policy that opens UDP 53 opens TCP 53 to the same servers where
 
 test("[LCK-44] a DHCP client that could not be told: shut, it may ask; a policy that does not name it is a risk", async (t) => {
   const machine = { hub: ADDRESSED, links: [link("eth0", { dhcp4: "unknown", dhcp6: "unknown" })] };
-  t.same(opened(machine), ["in udp 546 fe80::/10 dhcp-unknown", "out udp 67 547 anybody dhcp-unknown"]);
+  const ipv6 = { links: [{ name: "eth0", ipv6: true }] };
+  t.same(opened(machine, ipv6), ["in udp 546 fe80::/10 dhcp-unknown", "out udp 67 547 anybody dhcp-unknown"]);
   t.same(opened({ ...machine, links: [link("eth0", { uplink: "unused", dhcp4: "unknown", dhcp6: "unknown" })] }), []);
-  t.match(risks({ links: [{ name: "eth0" }] }, machine), /"eth0" has its address by DHCP could not be told.*set "dhcp4"/u);
-  t.match(risks({ links: [{ name: "eth0", dhcp4: true }] }, machine), /by DHCPv6 could not be told.*set "dhcp6"/u);
-  t.equal(risks({ links: [{ name: "eth0", dhcp4: true, dhcp6: true }] }, machine), "");
+  t.same(opened(machine), ["out udp 67 anybody dhcp-unknown"], "a policy without IPv6");
+  t.match(risks(ipv6, machine), /"eth0" has its address by DHCP could not be told.*set "dhcp4"/u);
+  t.match(risks({ links: [{ name: "eth0", dhcp4: true, ipv6: true }] }, machine), /by DHCPv6 could not be told.*set "dhcp6"/u);
+  t.equal(risks({ links: [{ name: "eth0", dhcp4: true, dhcp6: true, ipv6: true }] }, machine), "");
+  t.equal(risks({ links: [{ name: "eth0", dhcp4: true }] }, machine), "", "a policy without IPv6");
   const facts = labSnapshot(machine);
-  const shut = planLockdown(labPolicy({ mode: "shut", links: [{ name: "eth0" }] }), facts);
+  const shut = planLockdown(labPolicy({ mode: "shut", ...ipv6 }), facts);
   t.equal(notKnownNow(shut, facts).length, 2);
   t.same(notKnownNow(planLockdown(undefined, facts), facts), [], "without a policy DHCP is open as it is");
 });

@@ -8,12 +8,18 @@ import { fileURLToPath } from "node:url";
 import { type Test, test } from "tap";
 import * as v from "valibot";
 import { linuxFirewall } from "../../../../hal/linux/firewall/index.ts";
-import { lacksProbeNetwork, openProbeNetwork, type ProbeNetwork } from "../../../lab/counterparts/network-probe.ts";
+import { planLockdown } from "../../../../warden/lockdown/plan/index.ts";
+import {
+  lacksProbeNetwork,
+  openEmptyNetwork,
+  openProbeNetwork,
+  type ProbeNetwork,
+} from "../../../lab/counterparts/network-probe.ts";
 import { isLongRun } from "../../../lab/runner/long-run.ts";
-import { needs } from "../../../lab/runner/needs.ts";
+import { needs, NFT_DEBIAN13 } from "../../../lab/runner/needs.ts";
 import { startProgram } from "../../../lab/runner/process.ts";
 import { temporaryDirectory } from "../../../lab/runner/temporary.ts";
-import { labPolicy } from "../../../lab/worlds/lockdown.ts";
+import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
 
 const CHILD = fileURLToPath(new URL("../../../lab/counterparts/planning-child.ts", import.meta.url));
 const DNS_CHILD = fileURLToPath(new URL("../../../lab/counterparts/dns-child.ts", import.meta.url));
@@ -206,6 +212,27 @@ for (const [what, { skip, make, peer }] of Object.entries(TUNNELS))
       }
       await world.load(planned, 3);
       t.not(await world.network.device.tcp("10.99.0.1", HUB_PORT), "open", "without its outer packets the tunnel is cut");
+    },
+  );
+
+for (const [build, nft] of [
+  ["of this machine", "nft"],
+  ["of Debian 13", NFT_DEBIAN13],
+] as const)
+  test(
+    `[LCK-43] [LCK-5] protocols without ports are read back as they were planned: nft ${build}`,
+    { skip: lacksProbeNetwork("netns") || (build === "of Debian 13" && needs("nft-debian13")) },
+    async (t) => {
+      const network = await openEmptyNetwork("netns");
+      t.teardown(() => network.stop());
+      const below = (["esp", "gre", "ipip", "ipv6"] as const).flatMap((protocol) =>
+        ["198.18.77.1", "2001:db8::7", undefined].map((peer) => ({ link: undefined, protocol, peer, port: undefined })),
+      );
+      const link = { name: "wg0", uplink: "used", dhcp4: "unused", dhcp6: "unused", usb: undefined, below } as const;
+      const table = planLockdown(undefined, labSnapshot({ links: [link] })).firewall;
+      t.match(table, /^\t\tip6 daddr 2001:db8::7 meta l4proto 41 accept$/mu);
+      const [first = "", ...words] = network.nft.slice(0, -1);
+      t.equal(await linuxFirewall({ command: [first, ...words, nft] }).replace(table), table);
     },
   );
 
