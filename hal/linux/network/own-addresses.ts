@@ -1,5 +1,5 @@
-// The addresses of this machine: a resolver that is asked at one of them is on the machine, as one on
-// the loopback is. [LCK-42]
+// The addresses of this machine: a resolver that is asked at one of them is on the machine, as one
+// on the loopback is. [LCK-42]
 import { SocketAddress } from "node:net";
 import { readNetList } from "./routes.ts";
 
