@@ -258,8 +258,17 @@ export function takesNothing(error: unknown): error is Fault {
  *   cause.
  */
 export function asFault(error: unknown, code: FaultCode, action: string): Fault {
-  if (error instanceof Fault) return error;
-  return new Fault(code, `${action}: ${wordsOf(error)}`, { cause: error });
+  const first = firstError(error);
+  if (first instanceof Fault) return first;
+  return new Fault(code, `${action}: ${wordsOf(first)}`, { cause: error });
+}
+
+/**
+ * What went wrong first. Where something fails while it is closed after a fault, as a damaged store
+ * does, JavaScript throws an error that hides the fault inside it.
+ */
+export function firstError(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstError(error.suppressed) : error;
 }
 
 /** OpenSSL's text with thread, place in its sources and data: only the reason is for a person. */

@@ -1,7 +1,7 @@
 // The command line of `sallyport-release`. Exit codes: 0 done, 1 failed, 2 wrong usage.
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { argumentErrorText, printableJson, quoted, terminalText } from "../../hal/format/text.ts";
-import { Fault } from "../../hal/fault.ts";
+import { Fault, firstError } from "../../hal/fault.ts";
 import { counted, wrap } from "../../hal/format/prose.ts";
 import { type SlotPart, slotPartSchema } from "../../hal/format/slots.ts";
 import { type Added, addTarget, type TargetDescription } from "./add.ts";
@@ -295,8 +295,9 @@ export async function run(argv: readonly string[], given: ReleaseTerminal): Prom
     const { value, text, verbatim } = await inLocked(places(command.name, args), alone);
     terminal.out(options.has("json") ? printableJson(value) : verbatim === true ? text : wrap(text, 2));
     return 0;
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
+  } catch (thrown) {
+    const error = firstError(thrown);
+    if (!(error instanceof Fault)) throw thrown;
     terminal.err(wrap(`sallyport-release: ${error.code}: ${error.message}`, 2));
     if (error.code !== "usage.invalid") return 1;
     terminal.err(wrap(`usage: sallyport-release ${command.usage}`, 2));

@@ -1,6 +1,6 @@
 // The command line of the hub. Exit codes: 0 done, 1 failed (or an audit trail that is not as
 // witnessed), 2 wrong usage, 3 no answer in time.
-import { Fault } from "../../hal/fault.ts";
+import { Fault, firstError } from "../../hal/fault.ts";
 import { wrap } from "../../hal/format/prose.ts";
 import { quoted, terminalText } from "../../hal/format/text.ts";
 import { auditShow, auditVerify } from "./audit.ts";
@@ -82,8 +82,9 @@ export async function run(argv: readonly string[], given: HubTerminal): Promise<
   }
   try {
     return await command.run(parse(command, argv.slice(command.name.split(" ").length)), terminal);
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
+  } catch (thrown) {
+    const error = firstError(thrown);
+    if (!(error instanceof Fault)) throw thrown;
     terminal.err(`sallyport-hub: ${error.code}: ${error.message}`);
     if (error.code !== "usage.invalid") return error.code === "hub.no-answer" ? 3 : 1;
     terminal.err(`usage: sallyport-hub ${command.usage}`);

@@ -19,6 +19,12 @@ test("a foreign error keeps its message and becomes the cause; a Fault passes un
   t.equal(asFault(fault, "lock.held", "other"), fault);
 });
 
+test("a fault is told although closing what it left open failed too, even twice", async (t) => {
+  const fault = new Fault("hub.store-failed", "the store is damaged");
+  const hidden = new SuppressedError(new RangeError("not closed"), new SuppressedError(new RangeError("nor this"), fault));
+  t.equal(asFault(hidden, "assert.broken", "run"), fault);
+});
+
 test("a broken assumption is a fault of its own code", async (t) => {
   t.throws(() => assert(false, "two is one"), new Fault("assert.broken", "broken assumption: two is one"));
 });
