@@ -22,8 +22,15 @@ test(
     await rig.startWarden();
 
     disk.setReadOnly(true);
-    const refused = rig.launchAgent();
-    t.match({ ...(await refused.ended), said: refused.lines.join("\n") }, { code: 1, said: /file\.read-only: / });
+    const readOnly = await rig.startAgent();
+    const waiting = await untilStatus(rig, "the fault", ({ enrolment }) => enrolment?.lastFault !== undefined);
+    t.match(
+      waiting,
+      { life: "blank", enrolment: { lastFault: { code: "key.create-failed", message: /EROFS/u } } },
+      "no key is made",
+    );
+    t.same(await keysAtHub(rig, ID), []);
+    t.same(await readOnly.stop(), { code: 0, signal: null });
     disk.setReadOnly(false);
 
     const stuck: string[] = [];
@@ -81,8 +88,9 @@ test(
     const hub = await rig.startHub();
 
     disk.setReadOnly(true);
-    const readOnly = rig.launchWarden();
-    t.match({ ...(await readOnly.ended), said: readOnly.lines.join("\n") }, { code: 1, said: /file\.read-only: / });
+    const readOnly = await rig.startWarden();
+    t.match(readOnly.lines.join("\n"), /file\.read-only: /u, "[STA-50] it starts, and says so");
+    t.same(await readOnly.stop(), { code: 0, signal: null });
     disk.setReadOnly(false);
     disk.fill(0);
     const full = rig.launchWarden();
