@@ -81,6 +81,7 @@ class DeviceAgent implements Agent {
     });
     this.#identity = createIdentityManager(this.#identityOptions());
     this.#board = createBoardGate({
+      clock: ports.clock,
       warden: this.#warden,
       hub: this.#hub,
       note: (entry) => this.#audit.note(entry),
@@ -107,8 +108,10 @@ class DeviceAgent implements Agent {
         life: this.#life,
         identity: this.#identity.status(),
         session: this.#session,
+        isLetIn: this.#board.isLetIn(),
         faults: [
           ...this.#operations.troubles(),
+          ...this.#board.troubles(),
           ...(this.#console?.troubles() ?? []),
           ...this.#ports.damage.faults().map(({ code, message }) => ({ code, message })),
           ...(auditFault === undefined ? [] : [{ code: auditFault.code, message: auditFault.message }]),
@@ -217,6 +220,7 @@ class DeviceAgent implements Agent {
       note: (entry) => this.#audit.note(entry),
       onEvent: (event) => this.#onTunnelEvent(event),
       onClockSynced: () => this.#identity.wake(),
+      onElsewhere: (found) => this.#board.elsewhere(found),
       signal: this.#stopped.signal,
     });
     // Not awaited: a hub that does not answer must not keep the key from being made and shown.

@@ -11,6 +11,7 @@ import type { DeviceStatus, TunnelStatus } from "./status/format.ts";
 import { asFault, type Fault } from "../hal/fault.ts";
 import type { FaultReport } from "../hal/format/fault.ts";
 import type { WardenClient } from "../warden/client/index.ts";
+import type { WardenResult } from "../warden/protocol/format.ts";
 
 /** What the agent knows without asking anybody. */
 export interface AgentState {
@@ -18,6 +19,8 @@ export interface AgentState {
   readonly identity: ReturnType<IdentityManager["status"]>;
   /** Undefined until the identity is known. */
   readonly session: HubSession | undefined;
+  /** The hub has let in a board that is not that of the birth. [ID-97] */
+  readonly isLetIn: boolean;
   /** Of the agent's services that are not part of the identity or the session. */
   readonly faults: readonly FaultReport[];
 }
@@ -33,7 +36,7 @@ export async function readDeviceStatus(
     readResult(ports.warden.call("status.read", {}), "protocol.closed"),
     readResult(ports.vitals.read(), "file.read-failed"),
   ]);
-  const { life, identity, session, faults } = state();
+  const { life, identity, session, faults, isLetIn } = state();
   if ("value" in warden) session?.time.observe(warden.value.clock);
   return composeDeviceStatus({
     program: ports.program,
@@ -41,7 +44,7 @@ export async function readDeviceStatus(
     life,
     ...identity,
     tunnel: session?.tunnelStatus() ?? NO_TUNNEL,
-    warden,
+    warden: isLetIn && "value" in warden ? { value: withLetIn(warden.value) } : warden,
     without: withoutOf(ports.anchors),
     vitals,
     faults: [
@@ -51,6 +54,16 @@ export async function readDeviceStatus(
       ...endingPins(ports.anchors, "value" in warden ? warden.value.clock : undefined),
     ],
   });
+}
+
+/** [ID-97] The warden judges the board and does not hear what the hub decides about it. */
+function withLetIn({ troubles = [], ...rest }: WardenResult<"status.read">): WardenResult<"status.read"> {
+  const message =
+    "the disk is in another board than that of its birth, and the hub's operator has let this one in; nothing is to be done";
+  return {
+    ...rest,
+    troubles: troubles.map((each) => (each.code === "identity.other-board" ? { code: "identity.changed", message } : each)),
+  };
 }
 
 function withoutOf({ timeKey, witnessKey }: AgentPorts["anchors"]): NonNullable<DeviceStatus["without"]> {

@@ -29,6 +29,7 @@ export const FAULT_CODES = [
   "identity.no-source",
   "identity.changed",
   "identity.other-board",
+  "identity.elsewhere",
   "birth.conflict",
   "birth.unreadable",
   "key.create-failed",

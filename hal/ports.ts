@@ -227,6 +227,11 @@ export interface NetworkFacts {
    */
   readonly ways: readonly string[];
   /**
+   * [LCK-41] The link that the lookup names for each target that has an address, and for each far
+   * end of a connection to the port of one that has none.
+   */
+  readonly reached?: readonly { readonly address: string; readonly link: string }[];
+  /**
    * [LCK-41] Links of default routes in other tables, which packets may take by a rule that the
    * lookup does not show.
    */

@@ -128,6 +128,8 @@ export const CRL_URL_CHARACTERS_MAX = 256;
 export const SAME_KEY_MAX = 8;
 /** After a request that came too soon. */
 export const HURRIED_RETRY_S = 10;
+/** [ID-97] Boards that are known to tell, so that each is an alert once a day. */
+export const BOARDS_QUIET_MAX = 1024;
 /** [ID-97] Notices of one device about its board: so many at once, and so many a second. */
 export const BOARD_NOTICES_BURST = 16;
 export const BOARD_NOTICES_PER_S = 0.1;

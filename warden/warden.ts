@@ -17,7 +17,7 @@ import {
   createBirthBook,
   createBoardWatch,
   createKeyUpgrades,
-  readAdmittedSerial,
+  readAdmittedBoard,
   settleIdentity,
   recordBirth,
 } from "./identity/index.ts";
@@ -300,7 +300,7 @@ async function settle(
   });
   const unreadable = birth instanceof Fault ? birth : undefined;
   const record: BirthRecord | undefined = birth instanceof Fault ? undefined : birth;
-  const { identity, trouble } = settleIdentity(facts, record, await readAdmittedSerial(files));
+  const { identity, trouble } = settleIdentity(facts, record, await readAdmittedBoard(files));
   return { identity, birth: record, unreadable, trouble };
 }
 

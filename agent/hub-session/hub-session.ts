@@ -2,7 +2,7 @@
 // the upload of the audit log and the operations that the hub asks for. It is complete or does not
 // exist.
 import type { Fault } from "../../hal/fault.ts";
-import type { DeviceId, Protection } from "../../hal/format/identity.ts";
+import type { Board, DeviceId, Protection } from "../../hal/format/identity.ts";
 import { hubServices } from "../../ota/format/anchors.ts";
 import type { HubServer } from "../../provisioning/tls/index.ts";
 import type { AuditEntry } from "../../warden/audit/format/index.ts";
@@ -18,8 +18,8 @@ import { createTimeSync, createTimeWatch, type TimeWatch } from "../time/index.t
 import {
   auditAnswerSchema,
   type BoardReport,
+  hubHintSchema,
   operationEnvelopeSchema,
-  repositoryHintSchema,
   type StatusMessage,
   updateHintSchema,
 } from "../tunnel/format.ts";
@@ -63,6 +63,8 @@ export interface HubSessionOptions {
   readonly onEvent: (event: TunnelEvent) => void;
   /** The warden has set the clock from the hub. */
   readonly onClockSynced: () => void;
+  /** The hub knows of a disk with this identity in another board. [ID-97] */
+  readonly onElsewhere: (found: Board) => void;
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal;
 }
@@ -268,7 +270,9 @@ class OpenHubSession implements HubSession {
       (value, fault) => this.#responder.refuse(value, fault),
     );
     // [OTA-42] The hub only points at something. Signatures decide what it is.
-    this.#tunnel.onMessage("policy", repositoryHintSchema, () => this.#releases.repositoryChanged());
+    this.#tunnel.onMessage("policy", hubHintSchema, ({ body }) =>
+      body.kind === "repository.changed" ? this.#releases.repositoryChanged() : this.#options.onElsewhere(body.found),
+    );
     this.#tunnel.onMessage("update", updateHintSchema, ({ body }) => this.#releases.updateHinted(body.target));
   }
 

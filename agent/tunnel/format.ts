@@ -125,8 +125,16 @@ export type OperationEnvelope = v.InferOutput<typeof operationEnvelopeSchema>;
  * [OTA-42]
  */
 export const updateHintSchema = envelope(v.strictObject({ kind: v.literal("update.start"), target: targetNameSchema }));
-/** `down/policy`: a hint that the repository may have something new. [OTA-42] */
-export const repositoryHintSchema = envelope(v.strictObject({ kind: v.literal("repository.changed") }));
+/**
+ * `down/policy`: a hint that the repository may have something new [OTA-42], or that a disk with
+ * this device's identity waits in another board [ID-97].
+ */
+export const hubHintSchema = envelope(
+  v.variant("kind", [
+    v.strictObject({ kind: v.literal("repository.changed") }),
+    v.strictObject({ kind: v.literal("identity.elsewhere"), found: boardSchema }),
+  ]),
+);
 
 /** `up/event` of kind `identity.changed`: the hardware would give another id. [ID-98] */
 export const boardReportSchema = v.strictObject({

@@ -34,7 +34,7 @@ export const macSchema = v.pipe(
  * judgement.
  */
 export interface HardwareFacts {
-  /** From an EEPROM, or set on the console before enrolment. */
+  /** From an EEPROM, or from a file that was written with the disk. */
   readonly commissionedId: string | undefined;
   /**
    * The DMI product, board or chassis serial, or the device tree's serial-number, in that order. As
@@ -58,6 +58,11 @@ export const boardSchema = v.strictObject({
   macs: v.pipe(v.array(macSchema), v.maxLength(16)),
 });
 export type Board = v.InferOutput<typeof boardSchema>;
+
+/** For people. */
+export function boardText({ serial, macs }: Board): string {
+  return `serial ${serial ?? "unknown"}, MAC ${macs.length === 0 ? "unknown" : macs.join(" ")}`;
+}
 
 /** SHA-256 over the DER SubjectPublicKeyInfo. An operator compares it at approval. [ID-21] */
 export const fingerprintSchema = v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits"));

@@ -6,7 +6,10 @@ const LINE_CHARACTERS = 76;
 /** @throws Fault `csr.invalid` for anything else, with a hint at the likely mistake. */
 export function decodeBody(body: unknown): Uint8Array {
   if (!(body instanceof Uint8Array)) throw new Fault("csr.invalid", "the body is empty: expected base64 of a PKCS#10 request");
-  const text = Buffer.from(body).toString("latin1").replaceAll(/\s+/g, "");
+  const text = Buffer.from(body)
+    .toString("utf8")
+    .replace(/^\ufeff/u, "") // [ID-32]
+    .replaceAll(/\s+/g, "");
   if (text.startsWith("-----"))
     throw new Fault(
       "csr.invalid",

@@ -1,7 +1,7 @@
 // `sallyport-hub devices ...`: an operator's decisions about devices. [ID-7]
 import type { ParseArgsOptionsConfig } from "node:util";
 import { Fault } from "../../hal/fault.ts";
-import { type DeviceId, type Fingerprint, protectionSchema } from "../../hal/format/identity.ts";
+import { boardText, type DeviceId, type Fingerprint, protectionSchema } from "../../hal/format/identity.ts";
 import { printableJson, quoted } from "../../hal/format/text.ts";
 import {
   admitBoard,
@@ -11,10 +11,10 @@ import {
   areTwoBoards,
   auditKeyFingerprint,
   boardOf,
-  boardText,
   deny,
   expectNamed,
   forget,
+  isLetIn,
   isMacAlone,
   isWeakerClaim,
   otherBoard,
@@ -217,7 +217,9 @@ export const devicesBoard: HubCommand = {
       const data = { id, born, found, address, seenAt: iso(seenAtMs), admitted: admit ? found : admitted };
       const verdict = admit
         ? "let in: it connects with its next attempt"
-        : `waits unless it was let in; if the disk was moved on purpose: sallyport-hub devices board ${id} --admit`;
+        : isLetIn(admitted, found)
+          ? "this board was let in"
+          : `waits; if the disk was moved on purpose: sallyport-hub devices board ${id} --admit`;
       terminal.out(
         given.flag("json")
           ? printableJson(data)

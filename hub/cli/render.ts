@@ -1,13 +1,13 @@
 // The printed form of devices, journal entries and records. Devices are strangers until they are
 // approved, and a captured one may lie: text of theirs reaches a terminal without control
 // characters.
+import { boardText } from "../../hal/format/identity.ts";
 import { printable } from "../../hal/format/text.ts";
 import type { AuditRecord } from "../../warden/audit/format/index.ts";
 import {
-  areTwoBoards,
   auditKeyFingerprint,
   boardOf,
-  boardText,
+  claimOf,
   isMacAlone,
   OWN_ID,
   isWeakerClaim,
@@ -86,8 +86,10 @@ export function mayReplace({ state, overlapUntilMs }: Device): boolean {
 
 /** [ID-95] */
 function twoBoardsLines(device: Device, other: Device, what: string): readonly string[] {
+  const claim = claimOf(device, other);
+  if (claim === undefined || device.provenBy === other.fingerprint) return [];
   return [
-    `  two boards claim this id: ${what} is ${boardText(boardOf(other))}; this one is ${boardText(boardOf(device))}`,
+    `  ${claim} this id: ${what} is ${boardText(boardOf(other))}; this one is ${boardText(boardOf(device))}`,
     `           if both are in use, ${OWN_ID}`,
   ];
 }
@@ -101,7 +103,7 @@ function replacementLines(device: Device, inForce: Device): readonly string[] {
     return [`  replaces ${old} at its first connection, until ${until} at the latest`];
   const weaker = isWeakerClaim(protection, inForce.protection) ? ": weaker" : "";
   const proven = provenBy === inForce.fingerprint ? "; the device has asked with both keys" : "";
-  const twoBoards = areTwoBoards(device, inForce) ? twoBoardsLines(device, inForce, "in force") : [];
+  const twoBoards = twoBoardsLines(device, inForce, "in force");
   const lapsed = overlapUntilMs === undefined ? "" : `; it has not connected until ${until}`;
   return [
     ...twoBoards,

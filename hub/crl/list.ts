@@ -107,8 +107,10 @@ function isDue({ revision, keyId, issuedAtMs }: StoredCrl, found: string, issuer
  */
 function thisUpdateAfter(before: StoredCrl | undefined, earliestMs: number, nowMs: number): number {
   const backdated = wholeSeconds(Math.max(nowMs - CRL_BACKDATED_MS, earliestMs));
-  const next = before === undefined ? backdated : Math.max(backdated, before.thisUpdateMs + 1000);
-  return next > nowMs ? backdated : next;
+  // one from the future is as none
+  if (before === undefined || before.thisUpdateMs > nowMs) return backdated;
+  // revocations one after another, for an hour, use up the room: then it stays, and never falls
+  return Math.max(backdated, Math.min(before.thisUpdateMs + 1000, wholeSeconds(nowMs)));
 }
 
 function wholeSeconds(ms: number): number {

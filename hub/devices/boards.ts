@@ -1,6 +1,6 @@
 // Boards, as their requests and notices describe them, in words for operators. [ID-95] [ID-97]
 import { Fault } from "../../hal/fault.ts";
-import type { Board, DeviceId } from "../../hal/format/identity.ts";
+import { type Board, boardText, type DeviceId } from "../../hal/format/identity.ts";
 import { macUrn } from "../../provisioning/x509/format/index.ts";
 import { type Device, type OtherBoard, retryOnConflict } from "../store/index.ts";
 import type { DecisionContext } from "./context.ts";
@@ -20,10 +20,6 @@ export function boardOf({ serialNumber, uris }: Pick<Described, "serialNumber" |
   return { ...(serialNumber === undefined ? {} : { serial: serialNumber }), macs: macs.slice(0, MACS_SHOWN_MAX) };
 }
 
-export function boardText({ serial, macs }: Board): string {
-  return `serial ${serial ?? "unknown"}, MAC ${macs.length === 0 ? "unknown" : macs.join(" ")}`;
-}
-
 /** [ID-94] Whether the id is nothing but a MAC, which other boards may have too. */
 export function isMacAlone({ id, serialNumber, uris }: Described): boolean {
   if (serialNumber !== undefined || !/^[0-9a-f]{12}$/u.test(id)) return false;
@@ -38,6 +34,26 @@ export function areTwoBoards(one: Described, other: Described): boolean {
   const [a, b] = [boardOf(one), boardOf(other)];
   if (a.serial !== undefined && b.serial !== undefined && a.serial !== b.serial) return true;
   return a.macs.length > 0 && b.macs.length > 0 && !a.macs.some((mac) => b.macs.includes(mac));
+}
+
+/**
+ * [ID-95] What is said of two requests with one id, unless a MAC that both have makes it one board.
+ * @returns undefined then.
+ */
+export function claimOf(one: Described, other: Described): "two boards claim" | "two boards may claim" | undefined {
+  if (areTwoBoards(one, other)) return "two boards claim";
+  const { macs } = boardOf(other);
+  return boardOf(one).macs.some((mac) => macs.includes(mac)) ? undefined : "two boards may claim";
+}
+
+/**
+ * [ID-97] Whether a board is the one that was let in, though cards came, went or changed places. A
+ * board that was let in without a serial is known by a MAC.
+ */
+export function isLetIn(admitted: Board | undefined, found: Board): boolean {
+  if (admitted === undefined) return false;
+  if (admitted.serial !== undefined && found.serial !== undefined) return admitted.serial === found.serial;
+  return found.macs.some((mac) => admitted.macs.includes(mac));
 }
 
 /** [ID-95] How one of two boards gets an id of its own; docs/operations.md says it step by step. */

@@ -1,12 +1,12 @@
 // An operator's decisions about devices. [ID-7]
 import { Fault } from "../../hal/fault.ts";
-import type { DeviceId, Fingerprint } from "../../hal/format/identity.ts";
+import { boardText, type DeviceId, type Fingerprint } from "../../hal/format/identity.ts";
 import { DENIED_MAX, DENIED_PER_ID_MAX } from "../limits.ts";
 import { type Change, type Device, retryOnConflict } from "../store/index.ts";
 import type { DecisionContext } from "./context.ts";
 import { readRequest } from "./enrol.ts";
 import { auditKeyFingerprint, expectNamed, type NamedRequest } from "./named.ts";
-import { areTwoBoards, boardOf, boardText, OWN_ID } from "./boards.ts";
+import { boardOf, claimOf, OWN_ID } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { replaceCommand, revoked, unknownPair } from "./refusal.ts";
 
@@ -50,8 +50,9 @@ export function approve(
 
 /** [ID-95] */
 function twoBoardsText(known: Device, inForce: Device): string {
-  if (!areTwoBoards(known, inForce)) return "";
-  return `two boards claim this id: in force is ${boardText(boardOf(inForce))}, and this one is ${boardText(boardOf(known))}; if both are in use, ${OWN_ID}; only if this board took the place of the other, `;
+  const claim = claimOf(known, inForce);
+  if (claim === undefined || known.provenBy === inForce.fingerprint) return "";
+  return `${claim} this id: in force is ${boardText(boardOf(inForce))}, and this one is ${boardText(boardOf(known))}; if both are in use, ${OWN_ID}; only if this board took the place of the other, `;
 }
 
 /** [ID-62] A revoked key was the id's too, so a weaker one after it is a decision of its own. */

@@ -11,7 +11,7 @@ export {
 } from "./admit.ts";
 export { adopt, approve, deny, forget, proposedRequest, revoke } from "./decide.ts";
 export { isWeakerClaim, protectionName } from "./protection.ts";
-export { admitBoard, areTwoBoards, boardOf, boardText, isMacAlone, otherBoard, OWN_ID } from "./boards.ts";
+export { admitBoard, areTwoBoards, boardOf, claimOf, isLetIn, isMacAlone, otherBoard, OWN_ID } from "./boards.ts";
 export type { DeviceContext } from "./context.ts";
 export { createPendingQueue } from "./pending-queue.ts";
 export { enrol, type EnrolOutcome, readRequest } from "./enrol.ts";

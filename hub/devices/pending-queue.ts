@@ -1,12 +1,13 @@
 // Admission of requests from pairs that have not asked before. Requests that come while others are
 // written share the next commit, so the quota is counted once for all of them.
 import { asFault } from "../../hal/fault.ts";
+import { boardText } from "../../hal/format/identity.ts";
 import type { JournalWriter } from "../journal.ts";
 import { PENDING_ADMITTED_MAX, PENDING_NEW_BURST, PENDING_NEW_PER_S, SAME_KEY_MAX } from "../limits.ts";
 import { Pace } from "../pace.ts";
 import { sourceOf } from "../source.ts";
 import { type Change, type Device, type JournalDetail, retryOnConflict, type Store } from "../store/index.ts";
-import { areTwoBoards, boardOf, boardText, isMacAlone } from "./boards.ts";
+import { areTwoBoards, boardOf, isMacAlone } from "./boards.ts";
 import { isWeakerClaim, protectionName } from "./protection.ts";
 import { displacedBy, type PendingRequest } from "./pending-quota.ts";
 
@@ -136,13 +137,14 @@ class Queue implements PendingQueue {
 }
 
 /**
- * [ID-95] The key in force; otherwise the last one, approved or not, of what must be another board.
- * A board that asks with a new key, as after a reset, is no news then.
+ * [ID-95] The key in force; otherwise the last one, approved or not, of what must be another board;
+ * otherwise one that waits too: boards without cards of their own cannot be told apart. A board
+ * that asks with a new key after its old one was decided about, as after a reset, is no news.
  */
 function otherKey(request: PendingAdmission, ofId: readonly Device[]): Device | undefined {
   const others = ofId.filter(({ fingerprint }) => fingerprint !== request.fingerprint);
   const inForce = others.find(({ state, overlapUntilMs }) => state === "approved" && overlapUntilMs === undefined);
-  return inForce ?? others.findLast((each) => areTwoBoards(request, each));
+  return inForce ?? others.findLast((each) => areTwoBoards(request, each)) ?? others.findLast(({ state }) => state === "pending");
 }
 
 /** [ID-95] Both boards, so that nobody who sees one id ends the good key of the other board. */

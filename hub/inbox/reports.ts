@@ -12,8 +12,8 @@ import {
   type UpChannel,
 } from "../../agent/tunnel/format.ts";
 import { asFault } from "../../hal/fault.ts";
-import type { DeviceId } from "../../hal/format/identity.ts";
-import { boardText, isWeakerClaim } from "../devices/index.ts";
+import { boardText, type DeviceId } from "../../hal/format/identity.ts";
+import { isWeakerClaim } from "../devices/index.ts";
 import { decodeNote, decodeVerifier, encodeNote, type Verifier } from "../../warden/audit/format/index.ts";
 import { verifyEscrowNote } from "../../warden/escrow/format/index.ts";
 import type { JournalWriter } from "../journal.ts";

@@ -4,14 +4,15 @@ import { randomUUID } from "node:crypto";
 import type { DownChannel } from "../../agent/tunnel/format.ts";
 import { Fault } from "../../hal/fault.ts";
 import type { JsonValue } from "../../hal/format/json.ts";
-import type { DeviceId } from "../../hal/format/identity.ts";
+import type { Board, DeviceId } from "../../hal/format/identity.ts";
 import { encodeMessage } from "../inbox/index.ts";
 import { OUTBOX_PER_DEVICE_MAX } from "../limits.ts";
 import { type Change, type Outgoing, retryOnConflict, type Store } from "../store/index.ts";
 
-export type RepositoryHint =
+export type Hint =
   | { readonly channel: "update"; readonly body: { readonly kind: "update.start"; readonly target: string } }
-  | { readonly channel: "policy"; readonly body: { readonly kind: "repository.changed" } };
+  | { readonly channel: "policy"; readonly body: { readonly kind: "repository.changed" } }
+  | { readonly channel: "policy"; readonly body: { readonly kind: "identity.elsewhere"; readonly found: Board } };
 
 /**
  * [OTA-42] Queues a hint.
@@ -22,7 +23,7 @@ export type RepositoryHint =
 export function queueHint(
   store: Store,
   deviceId: DeviceId,
-  hint: RepositoryHint,
+  hint: Hint,
   lifeMs: number,
   ...withIt: readonly Change[]
 ): Promise<Outgoing> {

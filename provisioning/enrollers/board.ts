@@ -2,6 +2,7 @@
 // device's certificate. [ID-97]
 import type * as v from "valibot";
 import { Fault } from "../../hal/fault.ts";
+import { hostAndPort } from "../../hal/format/host.ts";
 import { parseJson } from "../../hal/format/json.ts";
 import { check } from "../../hal/format/schema.ts";
 import { type ClientCredential, type HubServer, openStrictTls, secureContextFor } from "../tls/index.ts";
@@ -24,7 +25,7 @@ export async function postToHub<const S extends v.GenericSchema>(
   const answer = await withTimeout(what, timeout, async (signal) => {
     const socket = await openStrictTls(hub, secureContextFor(hub, client), signal);
     const headers = { "content-type": "application/json" };
-    return exchange(socket, { method: "POST", path, host: `${hub.host}:${hub.port}`, headers, body, bytesMax });
+    return exchange(socket, { method: "POST", path, host: hostAndPort(hub), headers, body, bytesMax });
   });
   if (answer.status !== 200) throw refusal(answer, what);
   try {

@@ -39,7 +39,9 @@ async function world(t: TestContext, port?: number) {
   const isCall = (value: unknown): value is WardenClient["call"] => typeof value === "function";
   if (!isCall(call)) throw new Fault("assert.broken", "a function");
   const events: string[] = [];
+  let nowMs = 0;
   const gate = createBoardGate({
+    clock: { monotonicMs: () => nowMs },
     warden: { call },
     hub: {
       host: "localhost",
@@ -52,7 +54,8 @@ async function world(t: TestContext, port?: number) {
     note: ({ event }) => void events.push(event),
     signal: new AbortController().signal,
   });
-  return { hub, state, gate, told, events, expect: () => gate.expect(credentials) };
+  const wait = (ms: number) => (nowMs += ms);
+  return { hub, state, gate, told, events, wait, expect: () => gate.expect(credentials) };
 }
 
 test("[ID-96] the same board, a changed one, an old record and a warden that does not answer keep nobody from the tunnel", async (t) => {
@@ -92,8 +95,44 @@ test("[ID-97] another board asks the hub before each attempt, and connects once 
   await t.rejects(expect(), { code: "identity.other-board" }, "a third board asks again");
 });
 
+test("[ID-98] a card whose driver comes late is no change that is reported", async (t) => {
+  const { gate, told, expect } = await world(t);
+  told.verdict = "changed";
+  await expect();
+  told.verdict = "same";
+  await expect();
+  t.equal(gate.report(), undefined);
+});
+
+test("[ID-97] the first board says that a disk with its identity waits elsewhere; the board that was let in does not", async (t) => {
+  const { state, gate, told, wait, expect } = await world(t);
+  told.found = BORN;
+  await expect();
+  t.same(gate.troubles(), []);
+  gate.elsewhere(FOUND);
+  t.match(gate.troubles(), [
+    {
+      code: "identity.elsewhere",
+      message: /another board \(serial SN-2, MAC 00:1b:99:3a:4f:58\).*leaves the tunnel to this one/u,
+    },
+  ]);
+  wait(2 * 86_400_000 + 1);
+  t.same(gate.troubles(), [], "the hub says it daily, while that disk asks");
+  [told.verdict, told.found] = ["other", FOUND];
+  await t.rejects(expect(), { code: "identity.other-board" });
+  t.notOk(gate.isLetIn());
+  await hubCommand(state, "devices", "board", "gw-1", "--admit");
+  await expect();
+  t.ok(gate.isLetIn());
+  gate.elsewhere(FOUND);
+  t.same(gate.troubles(), [], "what waited for the first board comes to this one");
+});
+
 test("[ID-97] a hub that cannot be reached lets nobody in, and the fault says why", async (t) => {
   const { told, expect } = await world(t, 9);
   told.verdict = "other";
-  await t.rejects(expect(), { code: "identity.other-board", message: /the hub could not be told: .*127\.0\.0\.1/u });
+  await t.rejects(expect(), {
+    code: "identity.other-board",
+    message: /the hub could not be told: .*127\.0\.0\.1.*; put it back, or name this board in the file board/u,
+  });
 });

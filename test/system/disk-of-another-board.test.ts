@@ -64,17 +64,19 @@ test(
 
     await startOn(FIRST);
     await agent.line(/life .* -> connected/u);
-    t.same(
-      (await untilStatus(rig, "no trouble", ({ life }) => life === "connected")).troubles.filter((each) =>
-        /identity/u.test(each),
-      ),
-      [],
+    const first = await untilStatus(rig, "what the hub knows", ({ troubles }) =>
+      troubles.some((each) => each.startsWith("identity.elsewhere")),
     );
+    t.match(first.troubles.join("\n"), /serial SPG2-CLONE0002, MAC 00:1b:99.*leaves the tunnel to this one and waits/u);
+    t.notMatch(first.troubles.join("\n"), "identity.other-board");
 
     await startOn(COPY);
     await untilStatus(rig, "it waits again", ({ tunnel }) => tunnel.lastFault?.code === "identity.other-board");
     t.match(await hubSays("devices", "board", ID, "--admit"), /let in/u);
     await agent.line(/life .* -> connected/u);
+    const letIn = await untilStatus(rig, "connected", ({ tunnel }) => tunnel.state === "connected");
+    t.match(letIn.troubles.join("\n"), /identity\.changed: .*operator has let this one in/u);
+    t.notMatch(letIn.troubles.join("\n"), "left to the first board", "the status does not say what is over");
     t.match(readFileSync(join(rig.board.birth, "birth.json"), "utf8"), ID, "the record of the birth stays");
   },
 );

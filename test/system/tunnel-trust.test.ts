@@ -89,9 +89,9 @@ test(
     const pki = makePki(directory);
     const answers = [
       { bytes: [0x20, 0x03, 0x00, 0x87, 0x00], says: /135/u, code: "tunnel.refused" },
-      { bytes: [0x20, 0x03, 0x00, 0x88, 0x00], says: /136/u, code: "tunnel.unreachable" },
+      { bytes: [0x20, 0x03, 0x00, 0x88, 0x00], says: /136/u, code: "tunnel.busy" },
       { bytes: [0x20, 0x02, 0x00, 0x05], says: /5/u, code: "tunnel.refused" },
-      { bytes: [0x20, 0x02, 0x00, 0x03], says: /3/u, code: "tunnel.unreachable" },
+      { bytes: [0x20, 0x02, 0x00, 0x03], says: /3/u, code: "tunnel.busy" },
     ];
     for (const { bytes, says, code } of answers) {
       const seen: string[] = [];

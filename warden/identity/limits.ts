@@ -6,5 +6,5 @@
  */
 export const GRANT_LIFE_MS = 14 * 86_400_000;
 
-/** A serial that a file names has at most 64 characters. */
+/** A serial or MAC that a file names has at most 64 characters. */
 export const ADMITTED_BYTES_MAX = 128;

@@ -6,24 +6,30 @@
  * seen in the field; add a word for a board maker's new phrase.
  */
 const WORDS: readonly string[] = (
-  "applicable asset assigned avail available bad base be bios blank board by chassis data " +
-  "default defined dummy empty enclosure engineering eval evaluation fill filled generic id " +
-  "index info information initialised initialized installed invalid mb me missing mother na " +
-  "name nil no none not null num numb number oem please present product programmed prototype " +
-  "provided reserved sample ser serial set settable sku sn specified standard string " +
-  "supported sys system tag tbd tbf test to unavailable undefined unknow unknown " +
-  "unprogrammed unset unspecified used version void"
-)
-  .split(" ")
-  .sort((a, b) => b.length - a.length); // "none" before "no"
+  "applicable asset assigned avail available bad base be bios blank board by change chassis " +
+  "customer data default defined demo dummy empty enclosure engineering enter error eval " +
+  "evaluation example fail failed fake fill filled found generic guid here id implemented in " +
+  "index info information initialised initialized insert installed invalid machine main " +
+  "mainboard manufacture manufacturer mb me mfg missing mother motherboard na name new nil no " +
+  "non none not nothing null nulls num numb number odm oem of out part pilot placeholder " +
+  "please present product programmed proto prototype provided qemu range read readable " +
+  "reserved rsvd sample ser serial set settable sku sn spec specified standard string such " +
+  "supported sys system tag tbd tbf temp temporary test to type unassigned unavailable " +
+  "undefine undefined uninitialised uninitialized unknow unknown unprogrammed unreadable " +
+  "unset unspecified unused use used uuid valid value vendor version virtual void wrong xxx " +
+  "yet your"
+).split(" ");
 
 /** In the form that {@link bare} gives, and not made of {@link WORDS}. */
-const PLACEHOLDERS: ReadonlySet<string> = new Set([
-  "87654321",
-  "987654321",
-  "9876543210",
-  "03000200040005000006000700080009", // the UUID that a well-known BIOS ships for every board
-]);
+const PLACEHOLDERS: ReadonlySet<string> = new Set(
+  (
+    "54321 654321 7654321 87654321 987654 9876543 98765432 987654321 9876543210 " +
+    "00112233 0011223344 001122334455 11223344 1122334455 112233445566 01020304 deadbeef qwerty " +
+    "00112233445566778899aabbccddeeff fedcba9876543210 " +
+    "03000200040005000006000700080009"
+  ) // the UUID that a well-known BIOS ships for every board
+    .split(" "),
+);
 
 /**
  * Parts of phrases: "To Be Filled By O.E.M.", "System Serial Number", "Type2 - Board Serial
@@ -62,26 +68,38 @@ const BORROWED_MACS: ReadonlySet<string> = new Set([
   "00:e0:4c:68:00:01",
   "00:e0:4c:68:00:02",
   "08:00:27:00:01:92",
-  "88:88:88:88:87:88",
 ]);
 
 /** Ends of addresses that people type, and that the makers' counters begin and end with. */
 const BORROWED_ENDS: ReadonlySet<string> = new Set([
   "00:00:00",
+  "00:00:01",
   "01:02:03",
   "03:04:05",
   "04:05:06",
+  "10:20:30",
   "11:22:33",
   "12:34:56",
   "33:44:55",
+  "3c:4d:5e",
   "44:55:66",
+  "45:67:89",
   "56:78:90",
   "56:78:9a",
+  "66:88:aa",
   "78:9a:bc",
   "aa:bb:cc",
   "ab:cd:ef",
+  "cc:dd:ee",
+  "dd:ee:ff",
   "ff:ff:ff",
 ]);
+
+/** RFC 9542: documentation, virtual routers and other things that are no interface of one board. */
+const IANA = "00:00:5e";
+
+/** Zero, one octet throughout, or that with one changed: "88:88:88:88:87:88". */
+const SAME_OCTETS_MIN = 5;
 
 /** [ID-2] True for a serial that does not identify this one board. */
 export function isPlaceholderSerial(serial: string): boolean {
@@ -94,10 +112,10 @@ export function isPlaceholderSerial(serial: string): boolean {
 
 /** Whether it is made of {@link WORDS} alone, perhaps with zeros behind: "S/N: 0000". */
 function isPhrase(text: string): boolean {
-  let at = 0;
-  for (let word: string | undefined = ""; word !== undefined; at += word?.length ?? 0)
-    word = WORDS.find((each) => text.startsWith(each, at));
-  return at > 0 && /^0*$/u.test(text.slice(at));
+  // a set grows while it is walked: "nullstring" is "null" and "string", and not "nulls" and a rest
+  const ends = new Set([0]);
+  for (const at of ends) for (const word of WORDS) if (text.startsWith(word, at)) ends.add(at + word.length);
+  return [...ends].some((at) => at > 0 && /^0*$/u.test(text.slice(at)));
 }
 
 /**
@@ -112,7 +130,8 @@ export function isOwnMac(mac: string): boolean {
   const multicast = (first & 0x01) !== 0;
   const locallyAdministered = (first & 0x02) !== 0;
   if (multicast || locallyAdministered) return false;
-  if (new Set(octets).size === 1) return false; // zero, or one octet throughout
+  if (octets.filter((octet) => octet === octets[2]).length >= SAME_OCTETS_MIN) return false;
+  if (octets.slice(0, 3).join(":") === IANA) return false;
   return !BORROWED_MACS.has(octets.join(":")) && !BORROWED_ENDS.has(octets.slice(3).join(":"));
 }
 

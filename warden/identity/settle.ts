@@ -1,8 +1,8 @@
 // The settlement of the device id between the hardware and the birth record. Pure. [ID-3] [ID-6]
 // [ID-96]
 import { Fault } from "../../hal/fault.ts";
-import type { BirthRecord, DeviceIdentity, HardwareFacts } from "../../hal/format/identity.ts";
-import { boardOf, boardText, isOtherBoard } from "./board.ts";
+import { type BirthRecord, boardText, type DeviceIdentity, type HardwareFacts } from "../../hal/format/identity.ts";
+import { boardOf, isNamed, isOtherBoard } from "./board.ts";
 import { chooseIdentity } from "./choose.ts";
 
 export interface SettledIdentity {
@@ -22,17 +22,17 @@ export interface SettledIdentity {
  *
  * [ID-96] A disk on another board keeps its id too, and leaves the tunnel to the board that it was
  * born on until the hub's operator has decided, or the owner has named this board.
- * @param admittedSerial of the board to which the owner has moved the disk.
+ * @param admitted serial or MAC of the board to which the owner has moved the disk.
  * @throws Fault `identity.no-source` with neither a usable source nor a birth record. [ID-3]
  */
-export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefined, admittedSerial?: string): SettledIdentity {
+export function settleIdentity(facts: HardwareFacts, birth: BirthRecord | undefined, admitted?: string): SettledIdentity {
   if (birth === undefined) return { identity: chooseIdentity(facts), trouble: undefined };
   const born = { id: birth.id, source: birth.source };
   const read = tryChoose(facts);
   if (read instanceof Fault) return { identity: { ...born, macs: [] }, trouble: read };
   const identity = { ...read, ...born };
   const found = boardOf(read);
-  if (birth.board !== undefined && isOtherBoard(birth.board, found) && found.serial !== admittedSerial)
+  if (birth.board !== undefined && isOtherBoard(birth.board, found) && !isNamed(found, admitted))
     return {
       identity,
       trouble: new Fault(

@@ -3,7 +3,7 @@
 import { Fault } from "../../hal/fault.ts";
 import type { Board } from "../../hal/format/identity.ts";
 import type { DurableFiles, Hardware } from "../../hal/ports.ts";
-import { boardOf, readAdmittedSerial } from "./board.ts";
+import { boardOf, readAdmittedBoard } from "./board.ts";
 import type { BirthBook } from "./birth.ts";
 import type { BoardVerdict } from "./format.ts";
 import { settleIdentity } from "./settle.ts";
@@ -34,7 +34,7 @@ export function createBoardWatch({ hardware, births, files, trouble: first, onOt
       const birth = births.known();
       if (birth === undefined) return undefined;
       try {
-        const settled = settleIdentity(await hardware.facts(), birth, await readAdmittedSerial(files));
+        const settled = settleIdentity(await hardware.facts(), birth, await readAdmittedBoard(files));
         trouble = settled.trouble;
         const verdict = verdictOf(trouble);
         if (verdict === "other" && trouble !== undefined && !isTold) {
@@ -53,5 +53,6 @@ export function createBoardWatch({ hardware, births, files, trouble: first, onOt
 
 function verdictOf(trouble: Fault | undefined): BoardVerdict {
   if (trouble?.code === "identity.other-board") return "other";
-  return trouble?.code === "identity.changed" ? "changed" : "same";
+  // `identity.no-source`: nothing of the board is known any more, which is a change too
+  return trouble === undefined ? "same" : "changed";
 }

@@ -11,6 +11,10 @@ export interface MachineFacts {
   readonly hub: readonly HubEndpoint[];
   /** Links that lead to the hub by the kernel's own word; empty when it named none. [LCK-41] */
   readonly leads: readonly string[];
+  /** For each address of the hub, the links of which one must stay. [LCK-41] */
+  readonly places?: readonly { readonly address: string; readonly links: readonly string[] }[];
+  /** The same for each of {@link nameServers}. [LCK-42] */
+  readonly serverPlaces?: MachineFacts["places"];
   /** Links that may lead to the hub, which could not be told. [LCK-41] */
   readonly mayLead: readonly string[];
   /** As in {@link NetworkFacts}. [LCK-42] */
@@ -28,6 +32,8 @@ export interface LinkFacts {
   readonly uplink: Use;
   readonly dhcp4: Use;
   readonly dhcp6: Use;
+  /** [LCK-41] What leads anywhere by it is IPv6. */
+  readonly ipv6Only?: boolean;
   /** [LCK-50] What was read that tells it. */
   readonly dhcp4Trace?: string | undefined;
   readonly dhcp6Trace?: string | undefined;

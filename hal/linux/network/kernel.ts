@@ -25,7 +25,13 @@ const objectSchema = v.object({
   fwmark: text,
   uid_start: number,
   ipproto: text,
+  tos: text,
+  src: text,
+  sport: number,
+  sport_start: number,
   dport: number,
+  dport_start: number,
+  prefsrc: text,
   // a link
   ifname: text,
   addr_info: v.optional(v.array(v.object({ family: text, local: text, scope: text, valid_life_time: number }))),
@@ -52,21 +58,23 @@ export interface KernelAnswer {
 }
 
 /**
- * Asks with all `commands` in one process. A command that fails has no answer: a lookup without a
+ * Asks with all `commands` in one process; of both families where a listing has both, unless
+ * `family` is `-6`. A command that fails has no answer: a lookup without a
  * route does.
  * @throws Fault `process.failed`, `process.timeout` when it is not known what the kernel says.
  */
-export async function askKernel(ip: string, commands: readonly string[]): Promise<KernelAnswer> {
+export async function askKernel(ip: string, commands: readonly string[], family: readonly string[] = []): Promise<KernelAnswer> {
   const bounds = { timeoutMs: KERNEL_TIMEOUT_MS, outputBytesMax: KERNEL_BYTES_MAX };
   const input = commands.map((command) => `${command}\n`).join("");
-  return readKernelAnswer((await runToExit(ip, ["-j", "-d", "-force", "-batch", "-"], { ...bounds, input })).stdout);
+  return readKernelAnswer((await runToExit(ip, [...family, "-j", "-d", "-force", "-batch", "-"], { ...bounds, input })).stdout);
 }
 
 /** @throws Fault `process.failed` when it is no answer of iproute2 that we understand. */
 export function readKernelAnswer(output: string): KernelAnswer {
   const all = output.split("\n").filter((line) => line.trim() !== "");
   const [lists, lines] = [all.filter((line) => line.startsWith("[")), all.filter((line) => !line.startsWith("["))];
-  const objects = lists.flatMap((line) => read(line));
+  // for a link of another type than was asked for, iproute2 prints an object without members
+  const objects = lists.flatMap((line) => read(line)).filter((one) => Object.keys(one).length > 0);
   if (lists.length === 0 || objects.length > KERNEL_ANSWERS_MAX)
     throw new Fault("process.failed", `read ip's answer: expected lists as JSON, ${KERNEL_ANSWERS_MAX} entries at most`);
   return { objects, lines };

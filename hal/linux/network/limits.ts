@@ -25,6 +25,8 @@ export const KERNEL_ANSWERS_MAX = 512;
 /** Reads without another question after one that hung: a hang is not waited for each time. */
 export const KERNEL_PAUSE_READS = 12;
 export const TARGETS_MAX = 8;
+/** A VLAN over a bond over a bridge, say; the kernel allows 8. */
+export const STACK_MAX = 4;
 /** Tunnels that are looked at, and far ends of one. */
 export const TUNNELS_MAX = 8;
 export const TUNNEL_PEERS_MAX = 8;

@@ -6,6 +6,7 @@ import type { NetworkFacts, Use } from "../../ports.ts";
 import { readKernelFile } from "../files/index.ts";
 import { listensOn } from "./connections.ts";
 import { endOf, namesIn } from "./files.ts";
+import { ownAddresses } from "./own-addresses.ts";
 import { NAME_SERVERS_MAX, RESOLVER_BYTES_MAX, RESOLVER_FILES_MAX } from "./limits.ts";
 
 type NameService = Pick<NetworkFacts, "nameServers" | "nameService" | "dnsOverTls">;
@@ -47,18 +48,19 @@ interface ResolverFile {
  * @throws Fault `file.read-failed`.
  */
 export async function readNameService(root: string): Promise<NameService> {
-  const own = await readResolver(root, RESOLV_CONF);
-  const resolved = await readResolver(root, RESOLVED);
+  const here = await ownAddresses(root);
+  const own = await readResolver(root, RESOLV_CONF, here);
+  const resolved = await readResolver(root, RESOLVED, here);
   const dnsOverTls = resolved.named.length > 0 ? await resolvedTls(root) : "unused";
   const servers = [...own.servers, ...resolved.servers];
   // who asks systemd-resolved by another way than its stub has no stub in the file (nss-resolve(8))
   const isResolved = own.named.every((name) => RESOLVED_STUBS.includes(name)) && resolved.servers.length > 0;
   if (own.servers.length > 0 || isResolved) return told(servers, dnsOverTls);
-  const manager = await first(root, NETWORK_MANAGER);
+  const manager = await first(root, NETWORK_MANAGER, here);
   // the resolver that NetworkManager runs is at this address (NetworkManager.conf(5), dns=dnsmasq)
   const isManagers = own.named.join() === "127.0.0.1" && own.text.includes("NetworkManager");
   if (isManagers && manager.servers.length > 0) return told(manager.servers, dnsOverTls);
-  const hints = await Promise.all(HINTS.map((file) => readResolver(root, file)));
+  const hints = await Promise.all(HINTS.map((file) => readResolver(root, file, here)));
   const all = [...servers, ...manager.servers, ...hints.flatMap((hint) => hint.servers)];
   if (own.named.length === 0 && all.length === 0 && !(await listensOn(root, 53)))
     return { ...told([], "unused"), nameService: "unused" };
@@ -69,26 +71,26 @@ function told(servers: readonly string[], dnsOverTls: Use): NameService {
   return { nameServers: [...new Set(servers)].slice(0, NAME_SERVERS_MAX), nameService: "used", dnsOverTls };
 }
 
-async function first(root: string, files: readonly string[]): Promise<ResolverFile> {
+async function first(root: string, files: readonly string[], here: ReadonlySet<string>): Promise<ResolverFile> {
   for (const file of files) {
-    const found = await readResolver(root, file);
+    const found = await readResolver(root, file, here);
     if (found.servers.length > 0) return found;
   }
-  return resolverFile("");
+  return resolverFile("", here);
 }
 
-async function readResolver(root: string, file: string): Promise<ResolverFile> {
+async function readResolver(root: string, file: string, here: ReadonlySet<string>): Promise<ResolverFile> {
   const path = await endOf(join(root, file)); // often a link
-  return resolverFile(path === undefined ? "" : ((await readKernelFile(path, RESOLVER_BYTES_MAX)) ?? ""));
+  return resolverFile(path === undefined ? "" : ((await readKernelFile(path, RESOLVER_BYTES_MAX)) ?? ""), here);
 }
 
 /**
  * As glibc reads it: what follows the address is ignored, such as the `# eth0` of udhcpc. Addresses
  * that are valid on one link only (`fe80::1%eth0`) can be named by no rule.
  */
-function resolverFile(text: string): ResolverFile {
+function resolverFile(text: string, here: ReadonlySet<string>): ResolverFile {
   const named = [...text.matchAll(/^[^\S\n]*nameserver[^\S\n]+([^\s#;]+)(?=[\s#;]|$)/gmu)].map(([, name = ""]) => name);
-  return { text, named, servers: named.flatMap((name) => serverOf(name)) };
+  return { text, named, servers: named.flatMap((name) => serverOf(name)).filter((server) => !here.has(server)) };
 }
 
 function serverOf(name: string): readonly string[] {

@@ -14,16 +14,34 @@ const RTF_REJECT = 0x200;
  * @throws Fault `file.read-failed`.
  */
 export async function readRoutes(root: string): Promise<readonly NetworkRoute[]> {
-  const lines = async (name: string): Promise<readonly string[]> => {
-    const text =
-      (await readKernelFile(join(root, "proc/self/net", name), ROUTES_BYTES_MAX)) ??
-      (await readKernelFile(join(root, "proc/net", name), ROUTES_BYTES_MAX)) ??
-      "";
-    // drops a line that the bound has cut
-    return text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
-  };
+  const lines = async (name: string): Promise<readonly string[]> => await readNetList(root, name);
   const routes = [...(await lines("route")).flatMap(ipv4Route), ...(await lines("ipv6_route")).flatMap(ipv6Route)];
   return routes.filter(({ link }) => link !== "lo").slice(0, ROUTES_MAX);
+}
+
+/**
+ * net/ipv4/fib_trie.c, fib_trie_seq_show: each table's name, then its prefixes and routes. It names
+ * no link. The listing of IPv6 has the routes of all tables.
+ * @returns whether a table that is not the main one has a default route of IPv4.
+ * @throws Fault `file.read-failed`.
+ */
+export async function hasOtherDefault(root: string): Promise<boolean> {
+  let table = "";
+  for (const line of await readNetList(root, "fib_trie")) {
+    if (/^\S/u.test(line)) table = line;
+    else if (/^\s+\/0 universe UNICAST/u.test(line) && /^Id \d+:/u.test(table)) return true;
+  }
+  return false;
+}
+
+/** @returns whole lines. @throws Fault `file.read-failed`. */
+export async function readNetList(root: string, name: string): Promise<readonly string[]> {
+  const text =
+    (await readKernelFile(join(root, "proc/self/net", name), ROUTES_BYTES_MAX)) ??
+    (await readKernelFile(join(root, "proc/net", name), ROUTES_BYTES_MAX)) ??
+    "";
+  // drops a line that the bound has cut
+  return text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
 }
 
 /**

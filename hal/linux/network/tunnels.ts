@@ -21,10 +21,24 @@ const KINDS: Readonly<Record<string, readonly TunnelProtocol[]>> = {
   ip6tnl: ["ipip", "ipv6"],
   vti: ["esp"],
   vti6: ["esp"],
+  erspan: ["gre"],
+  ip6erspan: ["gre"],
+  xfrm: ["esp"],
 };
+
+/** Kinds that sysfs shows as any other link: by them is asked. */
+export const HIDDEN_KINDS = ["gretap", "ip6gretap", "erspan", "ip6erspan", "xfrm"] as const;
 
 /** linux/if_arp.h: ARPHRD_TUNNEL, _TUNNEL6, _SIT, _IPGRE, _IP6GRE. */
 const ARPHRD_KINDS: Readonly<Record<string, string>> = { 768: "ipip", 769: "ip6tnl", 776: "sit", 778: "gre", 823: "ip6gre" };
+
+/** @returns links with their kinds, of those that were asked for by kind. */
+export function hiddenTunnels(objects: readonly KernelObject[]): readonly (readonly [string, string])[] {
+  return objects.flatMap(({ ifname, linkinfo }) => {
+    const kind = HIDDEN_KINDS.find((one) => one === linkinfo?.info_kind);
+    return ifname === undefined || kind === undefined ? [] : [[ifname, kind] as const];
+  });
+}
 
 /** @returns the kind of tunnel as sysfs shows it; undefined for a link that is none. */
 export async function tunnelKind(link: string, type: string): Promise<string | undefined> {
@@ -50,8 +64,9 @@ type Carried = ReadonlyMap<string, readonly NetworkTunnel[]>;
  * @param kinds the tunnels of the machine with their kinds.
  * @param objects what the kernel lists about them.
  * @param ipsec far ends of IPsec tunnels to the targets.
- * @returns what carries each tunnel. IPsec has no link of its own: it is told of the link by which
- *   its packets leave.
+ * @param ways the links that lead to the targets.
+ * @returns what carries each tunnel. IPsec is told of the link by which its packets leave, and of
+ *   its own link to a target, where it has one.
  * @throws Fault of {@link askKernel}.
  */
 export async function carriersOf(
@@ -59,6 +74,7 @@ export async function carriersOf(
   kinds: Kinds,
   objects: readonly KernelObject[],
   ipsec: readonly string[],
+  ways: readonly string[],
 ): Promise<Carried> {
   const { ends, marks } = await wireGuardEnds(programs.wg, kinds);
   const found = [...kinds].map(([name, kind]) => [name, ends.get(name) ?? listed(kind, name, objects)] as const);
@@ -71,7 +87,12 @@ export async function carriersOf(
   );
   for (const peer of ipsec) {
     const link = leaves.get(peer);
-    if (link !== undefined) carried.set(link, [...(carried.get(link) ?? []), ...ipsecTo(peer, link)]);
+    if (link === undefined) continue;
+    const own = ways.filter((way) => (KINDS[kinds.get(way) ?? ""] ?? []).includes("esp"));
+    for (const one of own.length > 0 ? own : [link]) {
+      const told = (carried.get(one) ?? []).filter(({ peer: end }) => end !== undefined);
+      carried.set(one, [...told, ...ipsecTo(peer, link)]);
+    }
   }
   return carried;
 }

@@ -8,6 +8,8 @@ test("[ID-7] base64 with line breaks and spaces is accepted (RFC 8951 section 3.
   const { csr } = await labDevice("gw-1");
   const wrapped = Buffer.from(csr).toString("base64").replaceAll(/.{60}/g, "$&\r\n  ");
   t.equal((await ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: `${wrapped}\n\n` })).status, 202);
+  const marked = await ask(hub, `${EST}/simpleenroll`, { type: "application/pkcs10", body: `\ufeff${wrapped}` });
+  t.equal(marked.status, 202, "[ID-32] a byte order mark is skipped");
 });
 
 test("a malformed request is refused with a status and a text that says what was expected", async (t) => {

@@ -175,6 +175,10 @@ test("[ID-91] a list is issued at each revocation and at least daily, and each o
   const daily = await current();
   t.ok(daily.number > (last?.number ?? 0));
   t.equal(daily.nextUpdateMs - Math.floor(clock.ms / 1000) * 1000, 30 * DAY_MS);
+  clock.ms = daily.thisUpdateMs + 500;
+  const crowded = await current();
+  t.ok(crowded.number > daily.number);
+  t.equal(crowded.thisUpdateMs, daily.thisUpdateMs, "without room before now it begins no earlier than the one before");
 });
 
 test("[ID-91] an ended certificate leaves the list days after its end, and a forgotten device with it", async (t) => {

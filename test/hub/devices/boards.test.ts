@@ -75,6 +75,11 @@ test("[ID-95] a board that was given a new key, or a new card, is not called two
     const { hub, state, other } = await twoBoards(t, first, second, [...serials]);
     const { err } = await hubCommand(state, "devices", "approve", "SN-1", other.fingerprint);
     t.equal(/two boards claim/u.test(err.join("\n")), isTwo, JSON.stringify([first, second, serials]));
+    // what nothing tells apart may be two boards all the same
+    const isUnknown = second.length === 0;
+    const list = (await hubCommand(state, "devices", "list")).out.join("\n");
+    for (const text of [err.join("\n"), list])
+      t.equal(/two boards may claim this id: in force is .*id of its own/su.test(text), isUnknown, JSON.stringify(second));
     t.match(await alerts(hub, "device.other-key"), [{ detail: { otherBoard: String } }]);
   }
 });
@@ -107,6 +112,16 @@ test("[ID-95] of two boards that nobody approved yet, the list and the approval 
   const after = await alerts(hub, "device.other-key");
   t.equal(after.length, before + 1, "the first board after its reset: the denied one is another board");
   t.match(after.at(-1)?.detail, { otherState: "denied" });
+});
+
+test("[ID-95] two keys that wait for one id are an alert, also of boards that nothing tells apart", async (t) => {
+  const { hub } = await labHub(t);
+  const [first, second] = [await labDevice("SN-1"), await labDevice("SN-1")];
+  for (const { csr } of [first, second, first, second]) await simpleEnrol(hub, csr);
+  const found = await alerts(hub, "device.other-key");
+  t.match(found, [{ deviceId: "SN-1", detail: { fingerprint: second.fingerprint, otherState: "pending" } }]);
+  t.equal(found.length, 1);
+  t.notOk("twoBoards" in (found[0]?.detail ?? {}), "which is not known");
 });
 
 test("[ID-95] one key that asks for several ids is an alert, and the list names them", async (t) => {
@@ -181,12 +196,21 @@ test("[ID-97] a disk on another board is an alert, waits for an operator, and on
   t.equal((await tell(FOUND)).body.toString(), '{"decision":"wait"}', "showing it decides nothing");
   t.match(await hubCommand(state, "devices", "board", "gw-1", "--admit"), { code: 0, out: [/let in/u] });
   t.equal((await tell(FOUND)).body.toString(), '{"decision":"take"}');
+  for (const [what, found] of [
+    ["its cards in another order", { ...FOUND, macs: FOUND.macs.toReversed() }],
+    ["a driver that is late", { ...FOUND, macs: FOUND.macs.slice(1) }],
+    ["a card of it replaced", { ...FOUND, macs: ["00:1b:77:3a:4f:58"] }],
+    ["a firmware that has lost the serial", { macs: FOUND.macs.slice(1) }],
+  ] as const)
+    t.equal((await tell(found)).body.toString(), '{"decision":"take"}', what);
+  t.match((await hubCommand(state, "devices", "board", "gw-1")).out.join("\n"), /this board was let in/u);
+  t.equal((await tell({ macs: ["00:1b:77:3a:4f:59"] })).body.toString(), '{"decision":"wait"}', "nothing of it is known");
   t.equal(
     (await tell({ ...FOUND, serial: "SPG2-CLONE0003" })).body.toString(),
     '{"decision":"wait"}',
     "a third board is another one",
   );
-  t.equal((await alerts(hub, "device.other-board")).length, 2, "once for each board, however often it asks");
+  t.equal((await alerts(hub, "device.other-board")).length, 3, "once for each board, however often it asks");
   await hubCommand(state, "devices", "revoke", "gw-1");
   t.match(await hubCommand(state, "devices", "board", "gw-1"), { code: 1 }, "the next device with this id is another one");
   t.match(await hubCommand(state, "devices", "board", "gw-9"), { code: 1, err: [/told of no other board/u] });
@@ -208,6 +232,28 @@ test("[ID-97] a notice needs the device's certificate and its own id, has a pace
   t.equal(await hub.store.boards.find(device.id), undefined, "nothing of it was stored");
   await hubCommand(state, "devices", "revoke", "gw-1");
   t.equal((await tell(FOUND)).status, 401, "a revoked device");
+});
+
+test("[ID-97] the board that was enrolled is told of the disk that waits, once for each news", async (t) => {
+  const { hub, device, cert, tell } = await told(t);
+  await tell(FOUND);
+  await tell(FOUND);
+  const { client } = await connect(t, hub, device, cert);
+  const heard: string[] = [];
+  client.on("message", (_topic, payload) => heard.push(payload.toString()));
+  await client.subscribeAsync("sallyport/1/gw-1/down/policy", { qos: 1 });
+  const [message] = await eventually("the hint", async () => (heard.length > 0 ? heard : undefined));
+  t.match(JSON.parse(message ?? ""), { body: { kind: "identity.elsewhere", found: FOUND } });
+});
+
+test("[ID-97] two copies of a disk that tell in turns are an alert each", async (t) => {
+  const { hub, tell } = await told(t);
+  for (let n = 0; n < 3; n++) for (const serial of ["C-1", "C-2"]) t.equal((await tell({ ...FOUND, serial })).status, 200);
+  t.match(
+    (await alerts(hub, "device.other-board")).map(({ detail }) => detail["found"]),
+    [/C-1/u, /C-2/u],
+  );
+  t.equal((await alerts(hub, "device.other-board")).length, 2);
 });
 
 test("[ID-97] notices of one device have a pace", async (t) => {

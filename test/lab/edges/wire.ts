@@ -15,7 +15,7 @@ import {
   downTopic,
   MESSAGE_BYTES_MAX,
   operationMessageSchema,
-  repositoryHintSchema,
+  hubHintSchema,
   updateHintSchema,
   type UpChannel,
 } from "../../../agent/tunnel/format.ts";
@@ -126,7 +126,7 @@ const OPERATION = { v: 1, id: "1", operation: "status", args: {} } as const;
 /** What a captured hub can send to an agent. */
 const DOWN: { readonly [C in DownChannel]: { readonly schema: MessageSchema; readonly body: object } } = {
   update: { schema: updateHintSchema, body: { kind: "update.start", target: `os/${"t".repeat(128)}` } },
-  policy: { schema: repositoryHintSchema, body: { kind: "repository.changed" } },
+  policy: { schema: hubHintSchema, body: { kind: "repository.changed" } },
   operation: { schema: operationMessageSchema, body: OPERATION },
   audit: { schema: auditAnswerSchema, body: { answer: "cosigned", checkpoint: "c".repeat(8192) } },
 };

@@ -57,6 +57,7 @@ export async function openLabHubSession(
     note: (entry) => notes.push(entry),
     onEvent: () => undefined,
     onClockSynced: () => undefined,
+    onElsewhere: () => undefined,
     signal: stopped.signal,
   });
   t.teardown(async () => {

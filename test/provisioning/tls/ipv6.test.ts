@@ -6,7 +6,7 @@ import { createIssuer, makeAuthority as makeHubAuthority } from "../../../hub/au
 import { initHub } from "../../../hub/authority/index.ts";
 import { createHttpRepository } from "../../../ota/http/index.ts";
 import { HUB_TIME_BYTES_MAX, HUB_TIME_PATH, hubTimeResponseSchema } from "../../../ota/format/time.ts";
-import { askHubTime, createEstEnroller } from "../../../provisioning/enrollers/index.ts";
+import { askHubTime, createEstEnroller, postToHub } from "../../../provisioning/enrollers/index.ts";
 import { secureContextFor } from "../../../provisioning/tls/index.ts";
 import { encodeCertsOnly } from "../../../provisioning/x509/format/index.ts";
 import { addressOf } from "../../lab/counterparts/est-server.ts";
@@ -61,6 +61,12 @@ test(
     const { hub, port } = server;
     const question = { path: HUB_TIME_PATH, body: "{}", answer: hubTimeResponseSchema, bytesMax: HUB_TIME_BYTES_MAX };
     for (const dates of ["strict", "waived"] as const) t.same(await askHubTime(hub, dates, question), TIME);
+    const { cert: certificate, key } = issue(directory, "client", authority, {
+      commonName: "gw-1",
+      names: [],
+      usages: ["clientAuth"],
+    });
+    t.same(await postToHub(hub, { certificate, key }, question), TIME);
     await createEstEnroller({ hub }).prepare();
     const context = secureContextFor(hub, undefined);
     const repository = createHttpRepository({ host: "::1", port, context, prefix: "/files" });

@@ -2,7 +2,7 @@
 import { test } from "tap";
 import * as v from "valibot";
 import { type Board, birthRecordSchema, type HardwareFacts } from "../../../hal/format/identity.ts";
-import { createBirthBook, createBoardWatch, readAdmittedSerial, settleIdentity } from "../../../warden/identity/index.ts";
+import { createBirthBook, createBoardWatch, readAdmittedBoard, settleIdentity } from "../../../warden/identity/index.ts";
 import { fakeFiles } from "../../lab/fakes/files.ts";
 
 const KEY = { protection: "file", keyFingerprint: `sha256:${"ab".repeat(32)}` } as const;
@@ -34,11 +34,26 @@ for (const [what, birth, found, code] of [
   ["another serial and one card replaced", born(FULL), { serial: OTHER, macs: [A, D] }, "identity.changed"],
   ["serial and every MAC differ", born(FULL), { serial: OTHER, macs: [C, D] }, "identity.other-board"],
   ["another serial, no card's driver there yet", born(FULL), { serial: OTHER, macs: [] }, "identity.changed"],
-  ["the serial is lost, and a card is another", born(FULL), { macs: [C] }, "identity.changed"],
+  ["the serial is lost, and every card is another", born(FULL), { macs: [C] }, "identity.other-board"],
   ["an old record does not know its board", born(undefined), { serial: OTHER, macs: [C, D] }, "identity.changed"],
   ["a board without a serial, one card replaced", born(NAMELESS, "001b213a4f58", "mac"), { macs: [B, C] }, "identity.changed"],
-  ["a board without a serial, other MACs", born(NAMELESS, "001b213a4f58", "mac"), { macs: [C, D] }, "identity.changed"],
-  ["a board without a card, another serial", born({ serial: SERIAL, macs: [] }), { serial: OTHER, macs: [] }, "identity.changed"],
+  ["a board without a serial, other MACs", born(NAMELESS, "001b213a4f58", "mac"), { macs: [C, D] }, "identity.other-board"],
+  [
+    "a board without a serial, no card's driver there yet",
+    born(NAMELESS, "001b213a4f58", "mac"),
+    { macs: [] },
+    "identity.no-source",
+  ],
+  ["a board without a serial, other MACs and a serial", born(NAMELESS), { serial: OTHER, macs: [C, D] }, "identity.other-board"],
+  ["a board without a serial, its MACs and a serial", born(NAMELESS), { serial: OTHER, macs: [A, B] }, "identity.changed"],
+  [
+    "a board without a card, another serial",
+    born({ serial: SERIAL, macs: [] }),
+    { serial: OTHER, macs: [] },
+    "identity.other-board",
+  ],
+  ["a board without a card, its serial is lost", born({ serial: SERIAL, macs: [] }), { macs: [C] }, "identity.changed"],
+  ["the serial is lost", born(FULL), { macs: [B, A] }, "identity.changed"],
   ["nothing is known of either", born({ macs: [] }, "GW-7", "commissioned"), { macs: [] }, "identity.no-source"],
   ["an id of its own on the first board", born(FULL, "GW-7", "commissioned"), FULL, "identity.changed"],
 ] as const)
@@ -77,6 +92,8 @@ test("[ID-96] a card whose driver comes late shows the other board at the next l
   t.match(watch.troubles(), [{ code: "identity.other-board" }]);
   await watch.look();
   t.same(told, ["identity.other-board"]);
+  facts = factsOf({ macs: [] });
+  t.match(await watch.look(), { verdict: "changed", found: { macs: [] } }, "nothing is known of it any more");
   facts = factsOf(FULL);
   t.match(await watch.look(), { verdict: "same" });
   t.same(watch.troubles(), []);
@@ -84,12 +101,17 @@ test("[ID-96] a card whose driver comes late shows the other board at the next l
 
 test("[ID-96] the owner names the board that the disk was moved to, in a file; a third board does not fit it", async (t) => {
   const files = fakeFiles();
-  t.equal(await readAdmittedSerial(files), undefined);
+  t.equal(await readAdmittedBoard(files), undefined);
   await files.put("board", Buffer.from(`${OTHER}\r\n`));
-  const admitted = await readAdmittedSerial(files);
+  const admitted = await readAdmittedBoard(files);
   const verdict = (serial: string) => settleIdentity(factsOf({ serial, macs: [C, D] }), born(FULL), admitted).trouble?.code;
   t.equal(verdict(OTHER), "identity.changed");
   t.equal(verdict("SPG2-CLONE0003"), "identity.other-board");
+  await files.put("board", Buffer.from(`${C.toUpperCase().replaceAll(":", "-")}\n`));
+  const byMac = await readAdmittedBoard(files);
+  const nameless = (macs: readonly string[]) => settleIdentity(factsOf({ macs }), born(NAMELESS), byMac).trouble?.code;
+  t.equal(nameless([D, C]), "identity.changed", "a board without a serial, by one of its MACs");
+  t.equal(nameless([D]), "identity.other-board");
   await files.put("board", Buffer.alloc(4096, 0x41));
-  t.equal(await readAdmittedSerial(files), undefined, "what is too large admits nobody");
+  t.equal(await readAdmittedBoard(files), undefined, "what is too large admits nobody");
 });

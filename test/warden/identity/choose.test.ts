@@ -122,6 +122,18 @@ const PLACEHOLDERS = [
   "Base Board Serial",
   "ABCDEFGH",
   "No S/N",
+  "System manufacturer",
+  "Not Implemented",
+  "Mainboard SN",
+  "<OUT OF SPEC>",
+  "Enter Serial",
+  "Value not set",
+  "Read Error",
+  "ODM",
+  "87654321",
+  "54321",
+  "11223344",
+  "00112233-4455-6677-8899-aabbccddeeff",
 ];
 
 test("[ID-2] placeholder serials never become an id", async (t) => {
@@ -150,6 +162,13 @@ test("[ID-2] real serials that resemble placeholders become an id", async (t) =>
     "VMware-56.4d.1a",
     "98765",
     "GW-987654321x",
+    "00112",
+    "9876",
+    "1122334",
+    "VENDOR-7",
+    "QEMU12",
+    "BASE1",
+    "INNOVA",
   ])
     t.equal(chooseIdentity({ ...BOARD, serials: [id] }).id, id);
 });
@@ -171,6 +190,13 @@ test("[ID-2] MACs that do not belong to one interface never become an id and nev
     "88:88:88:88:87:88",
     "00:e0:4c:68:00:01",
     "88:88:88:88:88:88",
+    "88:88:88:88:88:87",
+    "00:00:00:00:00:01",
+    "00:00:5e:00:53:17",
+    "00:04:9f:00:00:01",
+    "00:1a:2b:3c:4d:5e",
+    "00:01:23:45:67:89",
+    "a8:bb:cc:dd:ee:ff",
     "00:1b:21:12:34:56",
     "00:1b:21:FF:FF:FF",
     "no mac",

@@ -3,6 +3,7 @@
 import { canonicalJson } from "../../../hal/format/json.ts";
 import { contains, type NetworkRule, parsePrefix, type Plan, type Policy, type Prefix } from "../format/index.ts";
 import type { MachineFacts } from "../machine-facts.ts";
+import { isTunnel } from "./carriers.ts";
 
 type Link = Plan["links"][number];
 type Range = readonly [number, number];
@@ -67,8 +68,9 @@ function tunnelRules({ links }: MachineFacts): readonly NetworkRule[] {
  */
 function clientRules({ links: found }: MachineFacts, links: readonly Link[]): readonly NetworkRule[] {
   return links.flatMap((link) => {
-    const { dhcp4, dhcp6, uplink = "unused", below = [] } = found.find(({ name }) => name === link.name) ?? {};
-    if (uplink === "unused" || below.length > 0) return [];
+    const own = found.find(({ name }) => name === link.name);
+    if (own === undefined || own.uplink === "unused" || isTunnel(own)) return [];
+    const { dhcp4, dhcp6 } = own;
     const why = "dhcp-unknown";
     return [
       ...(dhcp4 === "unknown" && !link.dhcp4 ? [dhcp(link.name, "out", 67, null, why)] : []),

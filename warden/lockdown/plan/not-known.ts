@@ -3,6 +3,7 @@
 import type { Use } from "../../../hal/ports.ts";
 import type { NetworkRule, Plan } from "../format/index.ts";
 import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
+import { isTunnel, withCarriers } from "./carriers.ts";
 import { leavesTo } from "./passes.ts";
 
 export interface NotKnown {
@@ -16,13 +17,14 @@ export interface NotKnown {
  * What a policy names itself is not listed: its author knows.
  * @returns one entry for each thing, in a fixed order.
  */
-export function notKnown(plan: Plan, facts: MachineFacts): readonly NotKnown[] {
+export function notKnown(plan: Plan, machine: MachineFacts): readonly NotKnown[] {
+  const facts = withCarriers(machine);
   const uplinks = facts.links.filter(({ uplink }) => uplink !== "unused");
   const named = (link: LinkFacts): boolean => plan.links.some(({ name }) => name === link.name);
   return [
     ...unknownUplinks(plan, facts),
     ...unknownNameService(plan, facts),
-    ...uplinks.filter((link) => named(link) && link.below.length === 0).flatMap((link) => unknownDhcp(plan, link)),
+    ...uplinks.filter((link) => named(link) && !isTunnel(link)).flatMap((link) => unknownDhcp(plan, link)),
     ...uplinks.filter(named).flatMap((link) => unknownTunnels(plan, link)),
   ];
 }
@@ -32,17 +34,31 @@ export function notKnown(plan: Plan, facts: MachineFacts): readonly NotKnown[] {
  *   reaches nothing now has no uplink that could be told, and needs no alarm for it.
  */
 export function notKnownNow(plan: Plan, facts: MachineFacts): readonly string[] {
-  return notKnown(plan, facts.leads.length === 0 ? { ...facts, mayLead: [] } : facts).map(
+  return notKnown(plan, leadsNowhere(facts) ? { ...facts, mayLead: [] } : facts).map(
     ({ text, remedy }) => `${text}: ${remedy === undefined ? "the way to it is open" : `it may be cut; ${remedy}`}`,
   );
 }
 
+/** As far as it is known: neither the kernel nor a file names a link. */
+function leadsNowhere({ leads, links }: MachineFacts): boolean {
+  return leads.length === 0 && links.every(({ uplink }) => uplink !== "used");
+}
+
 /** [LCK-41] */
-function unknownUplinks(plan: Plan, { mayLead, leads }: MachineFacts): readonly NotKnown[] {
+function unknownUplinks(plan: Plan, facts: MachineFacts): readonly NotKnown[] {
+  const { mayLead, leads } = facts;
   const cut = mayLead.filter((one) => !plan.links.some(({ name }) => name === one));
-  const why = leads.length === 0 ? "no route in the main table leads there" : "by a rule of the routing, packets may leave there";
+  const untold = leadsNowhere(facts)
+    ? "no route in the main table leads there"
+    : "another routing table leads out, and by which link was not told";
+  const why = (name: string): string => {
+    if (leads.length === 0) return untold;
+    return leads.includes(name)
+      ? "connections to its ports leave there and elsewhere"
+      : "by a rule of the routing, packets may leave there";
+  };
   return cut.map((name) => ({
-    text: `whether "${name}" leads to the hub could not be told: ${why}`,
+    text: `whether "${name}" leads to the hub could not be told: ${why(name)}`,
     remedy: `name it in "links", or propose the policy again when the hub is reached by another link`,
   }));
 }

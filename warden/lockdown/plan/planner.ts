@@ -3,6 +3,7 @@
 import type { Plan, Policy } from "../format/index.ts";
 import { orderKey, orderKeyId } from "../../order-key/format.ts";
 import type { MachineFacts } from "../machine-facts.ts";
+import { withCarriers } from "./carriers.ts";
 import { dhcpRules, hubRules, longAnswerRules, mergeRules, policyRules, shutRules, uniquePrefixes } from "./network-rules.ts";
 import { renderTable } from "./table.ts";
 import { judgeDevices, sortedRules, withPeers } from "./usb.ts";
@@ -17,7 +18,7 @@ export function planLockdown(policy: Policy | undefined, facts: MachineFacts): P
   const links = sortedLinks(policy, facts);
   const management = shut ? [] : uniquePrefixes(policy.network.management);
   const echo = shut ? "none" : policy.network.echo;
-  const further = shut ? shutRules(facts, links) : policyRules(policy);
+  const further = shut ? shutRules(withCarriers(facts), links) : policyRules(policy);
   const networkRules = [
     ...mergeRules([...hubRules(facts), ...dhcpRules(links), ...further, ...(shut ? [] : longAnswerRules(facts, further))]),
   ];

@@ -2,6 +2,7 @@
 // applied. [LCK-31]
 import { type NetworkRule, parsePrefix, type Plan } from "../format/index.ts";
 import type { LinkFacts, MachineFacts } from "../machine-facts.ts";
+import { withCarriers } from "./carriers.ts";
 import { notKnown } from "./not-known.ts";
 import { passes } from "./passes.ts";
 
@@ -14,11 +15,14 @@ export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
   const ways = uplinks.filter(({ name }) => plan.links.some((link) => link.name === name));
   // a backup that stays is of no use: the kernel sends by the link that it has chosen
   const first = facts.leads.length > 0 ? facts.leads : uplinks.map(({ name }) => name);
+  const needed = withCarriers(facts).links.filter(
+    ({ name, uplink }) => uplink !== "unused" && plan.links.some((link) => link.name === name),
+  );
   const cut = first.length > 0 && !first.some((name) => plan.links.some((link) => link.name === name));
   return [
     ...(cut ? [`none of the interfaces that lead to the hub is in "links": ${first.join(", ")}`] : []),
-    ...ways.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link)]),
-    ...facts.links.flatMap((link) => tunnelRisks(plan, link)),
+    ...(cut ? [] : placeRisks(plan, facts)),
+    ...needed.flatMap((link) => [...dhcpRisks(plan, link), ...usbRisks(plan, link), ...tunnelRisks(plan, link)]),
     ...notKnown(plan, facts).flatMap(({ text, remedy }) =>
       remedy === undefined ? [] : [`${text}, and the policy would cut it: ${remedy}`],
     ),
@@ -27,9 +31,18 @@ export function risksOf(plan: Plan, facts: MachineFacts): readonly string[] {
   ];
 }
 
+/**
+ * [LCK-41] The hub's services may be at places that different links lead to. A renewal or a time
+ * that cannot be had is missed long after the trial.
+ */
+function placeRisks(plan: Plan, { places = [] }: MachineFacts): readonly string[] {
+  return places
+    .filter(({ links }) => links.length > 0 && !links.some((name) => plan.links.some((link) => link.name === name)))
+    .map(({ address, links }) => `${address} of the hub is reached by ${links.join(", ")}, which is not in "links"`);
+}
+
 /** [LCK-43] A tunnel that the policy names is of no use when its outer packets are cut. */
-function tunnelRisks(plan: Plan, { name, uplink, below }: LinkFacts): readonly string[] {
-  if (uplink === "unused" || !plan.links.some((link) => link.name === name)) return [];
+function tunnelRisks(plan: Plan, { name, below }: LinkFacts): readonly string[] {
   const known = below.filter(({ peer }) => peer !== undefined);
   const open = known.filter(({ link, protocol, peer, port }) =>
     plan.links.some(
@@ -53,22 +66,38 @@ function tunnelRisks(plan: Plan, { name, uplink, below }: LinkFacts): readonly s
  */
 function routeRisks(plan: Plan, facts: MachineFacts, ways: readonly LinkFacts[]): readonly string[] {
   const links = ways.length > 0 ? ways.map(({ name }) => name) : plan.links.map(({ name }) => name);
-  const reaches = (protocol: NetworkRule["protocol"], address: string | undefined, port: number): boolean =>
-    links.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
+  const reaches = (
+    protocol: NetworkRule["protocol"],
+    address: string | undefined,
+    port: number,
+    by: readonly string[] = links,
+  ): boolean => by.some((link) => passes(plan, { direction: "out", link, protocol, address, port, sourcePort: 49_152 }));
   const hub = facts.hub
     .filter(({ address, port }) => !reaches("tcp", address, port))
     .map(({ address, port }) => `the hub cannot be reached: ${address ?? "its name"}, TCP port ${port}`);
   const named = facts.hub.some(({ address }) => address === undefined);
   const servers = named ? facts.nameServers.filter((server) => parsePrefix(server) !== undefined) : [];
-  const unresolvable =
-    facts.nameService === "used" && servers.length > 0 && !servers.some((server) => reaches("udp", server, 53));
-  const unencrypted = named && facts.dnsOverTls === "used" && !servers.some((server) => reaches("tcp", server, 853));
+  // a server may be on another link than those to the hub
+  const linksTo = (server: string): readonly string[] => {
+    const own = facts.serverPlaces?.find(({ address }) => address === server)?.links ?? [];
+    return own.length > 0 ? own : links;
+  };
+  const asks = (protocol: "udp" | "tcp", port: number): boolean =>
+    servers.some((server) => reaches(protocol, server, port, linksTo(server)));
+  const unresolvable = facts.nameService === "used" && servers.length > 0 && !asks("udp", 53);
+  const unencrypted = named && facts.dnsOverTls === "used" && !asks("tcp", 853);
+  const missing = new Set(
+    servers.flatMap((server) => linksTo(server)).filter((name) => !plan.links.some((one) => one.name === name)),
+  );
+  const where = `${servers.join(" or ")}${missing.size === 0 ? "" : `, and "links" lacks ${[...missing].join(", ")}`}`;
+  const isDeaf = ({ name, ipv6Only = false }: LinkFacts): boolean =>
+    ipv6Only && plan.links.some((link) => link.name === name && !link.ipv6);
+  const deaf = named && ways.length > 0 && ways.every((link) => isDeaf(link));
   return [
     ...hub,
-    ...(unencrypted
-      ? [`the hub's name is looked up by TLS only: "outbound" has no TCP port 853 to ${servers.join(" or ")}`]
-      : []),
-    ...(unresolvable ? [`the hub's name cannot be looked up: "outbound" has no UDP port 53 to ${servers.join(" or ")}`] : []),
+    ...(deaf ? [`the hub is reached by IPv6 only: "ipv6" is not set of ${ways.map(({ name }) => name).join(", ")}`] : []),
+    ...(unencrypted ? [`the hub's name is looked up by TLS only: "outbound" has no TCP port 853 to ${where}`] : []),
+    ...(unresolvable ? [`the hub's name cannot be looked up: "outbound" has no UDP port 53 to ${where}`] : []),
   ];
 }
 

@@ -87,6 +87,58 @@ test("[LCK-41] rules on marks, users and ports make their tables' links detours;
   t.same((await (await machine(t, answering(answers))).read([HUB])).detours, ["eth0", "eth2", "eth3", "eth4", "wwan0"]);
 });
 
+test("[LCK-41] rules that are listed apart, rules of other forms, and the second lookup of a connection", async (t) => {
+  const defaults =
+    '[{"dst":"default","dev":"eth0","table":"main"},{"dst":"default","dev":"eth1","table":"1"},{"dst":"default","dev":"eth2","table":"2"},{"dst":"default","dev":"eth3","table":"3"}]';
+  const rule = (selector: string, n: number): string => `{"priority":${n},"src":"all",${selector},"table":"${n}"}`;
+  const rules = `[${rule('"dport_start":8000,"dport_end":9000', 1)},${rule('"sport":5', 2)}]`;
+  const way = '[{"dst":"10.99.0.1","dev":"eth0","prefsrc":"192.0.2.7"}]';
+  const answers = { "route get 10.99.0.1 from": '[{"dst":"10.99.0.1","dev":"eth9"}]', "route get": way, "route show": defaults };
+  const read = async (four: string, six = "[]"): Promise<NetworkFacts> => {
+    const [one, other] = [answering({ ...answers, "rule show": four }), answering({ ...answers, "rule show": six })];
+    return (await machine(t, `if [ "$1" = -6 ]; then ${other}; else ${one}; fi`)).read([HUB]);
+  };
+  t.same((await read(rules)).detours, ["eth1", "eth2"], "by ports");
+  t.same((await read("[]", `[${rule('"fwmark":"0x1"', 3)},${rule('"tos":"0x10"', 1)}]`)).detours, ["eth1", "eth3"], "IPv6's");
+  t.same((await read("[]")).ways, ["eth0"]);
+  const source = await read('[{"priority":1,"src":"192.0.2.7","table":"9"}]');
+  t.same([source.ways, source.reached], [["eth0", "eth9"], [{ address: "10.99.0.1", link: "eth9" }]], "by its own address");
+});
+
+test("[LCK-43] tunnels that sysfs shows as any other link, and links that are made of tunnels", async (t) => {
+  const policy = "src 0.0.0.0/0 dst 0.0.0.0/0 \n\tdir out priority 0 \n\ttmpl src 192.0.2.7 dst 198.18.78.1\n\t\tproto esp";
+  const ip = answering({
+    "link show type gretap":
+      '[{},{"ifname":"eth7","linkinfo":{"info_kind":"gretap","info_data":{"remote":"198.18.77.1","local":"192.0.2.7"}}},{}]',
+    "link show type xfrm": '[{"ifname":"ipsec0","linkinfo":{"info_kind":"xfrm","info_data":{}}}]',
+    "route get 10.99.0.1": '[{"dst":"10.99.0.1","dev":"ipsec0"}]',
+    "route get 198.18.77.1": '[{"dst":"198.18.77.1","dev":"eth0"}]',
+    "route get 198.18.78.1": '[{"dst":"198.18.78.1","dev":"eth0"}]',
+    "xfrm policy": policy,
+  });
+  const facts = await (
+    await machine(t, ip, "exit 1", {
+      "sys/class/net/eth7/type": "1\n",
+      "sys/class/net/br0/type": "1\n",
+      "sys/class/net/br0/lower_eth7/type": "1\n",
+      "sys/class/net/br0.5/type": "1\n",
+      "sys/class/net/br0.5/lower_br0/type": "1\n",
+      "sys/class/net/ipsec0/type": "65534\n",
+    })
+  ).read([HUB]);
+  const gre = [{ link: "eth0", protocol: "gre", peer: "198.18.77.1", port: undefined }];
+  for (const name of ["eth7", "br0", "br0.5"]) t.same(below(facts, name), gre, name);
+  t.same(
+    below(facts, "ipsec0")?.map(({ link, protocol, peer, port }) => [link, protocol, peer, port]),
+    [
+      ["eth0", "esp", "198.18.78.1", undefined],
+      ["eth0", "udp", "198.18.78.1", 500],
+      ["eth0", "udp", "198.18.78.1", 4500],
+    ],
+  );
+  t.same(below(facts, "eth0"), [], "the link below carries a tunnel, and is none");
+});
+
 const TUNNELS: Readonly<Record<string, readonly [string, string, readonly unknown[]]>> = {
   ipip: [
     "768",

@@ -25,6 +25,9 @@ async function told(t: Test, files: Readonly<Record<string, string>>, link?: str
 const STUB = "nameserver 127.0.0.1\n";
 const SOCKETS = "  sl  local_address rem_address   st\n";
 
+const OWN =
+  "Local:\n  +-- 0.0.0.0/0 2 0 2\n     |-- 192.168.8.1\n        /32 host LOCAL\n     |-- 192.168.8.9\n        /32 link UNICAST\n";
+
 const KNOWN: Readonly<Record<string, readonly [Readonly<Record<string, string>>, Told]>> = {
   "as udhcpc writes it": [
     { "etc/resolv.conf": "search lan # eth0\nnameserver 192.168.1.1 # eth0\nnameserver 192.168.1.2 # eth0\n" },
@@ -61,6 +64,10 @@ const KNOWN: Readonly<Record<string, readonly [Readonly<Record<string, string>>,
     ["used", ["192.0.2.53"], "unused"],
   ],
   "a stub, and after it a server": [{ "etc/resolv.conf": `${STUB}nameserver 192.0.2.53\n` }, ["used", ["192.0.2.53"], "unused"]],
+  "a neighbour's, though the list of this machine's own addresses has its net": [
+    { "etc/resolv.conf": "nameserver 192.168.8.9\n", "proc/net/fib_trie": OWN },
+    ["used", ["192.168.8.9"], "unused"],
+  ],
   "nobody: names are in a file": [{ "etc/hosts": "198.51.100.7 hub.example\n" }, ["unused", [], "unused"]],
 };
 
@@ -83,6 +90,17 @@ const UNKNOWN: Readonly<Record<string, readonly [Readonly<Record<string, string>
     ["192.0.2.53"],
   ],
   "a server at an address of one link, which no rule can name": [{ "etc/resolv.conf": "nameserver fe80::1%eth0\n" }, []],
+  "a resolver on this machine at an address of another interface": [
+    { "etc/resolv.conf": "nameserver 192.168.8.1\n", "proc/net/fib_trie": OWN, "tmp/resolv.conf.auto": "nameserver 192.0.2.1\n" },
+    ["192.0.2.1"],
+  ],
+  "and by IPv6": [
+    {
+      "etc/resolv.conf": "nameserver fd5a:7:0::1\n",
+      "proc/self/net/if_inet6": `fd5a0007${"0".repeat(23)}1 02 40 00 80     eth0\n`,
+    },
+    [],
+  ],
   "no file, and a resolver that listens": [
     { "proc/self/net/udp6": `${SOCKETS} 9: ${"0".repeat(32)}:0035 ${"0".repeat(32)}:0000 07\n` },
     [],

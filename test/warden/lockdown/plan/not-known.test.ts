@@ -4,7 +4,8 @@ import { test } from "tap";
 import type { NetworkTunnel } from "../../../../hal/ports.ts";
 import type { MachineFacts } from "../../../../warden/lockdown/index.ts";
 import { notKnownNow, passes, planLockdown, risksOf } from "../../../../warden/lockdown/plan/index.ts";
-import { labPolicy, labSnapshot } from "../../../lab/worlds/lockdown.ts";
+import { KEYBOARD } from "../../../lab/fakes/usb-tree.ts";
+import { labPolicy, labSnapshot, NO_USB, seen } from "../../../lab/worlds/lockdown.ts";
 
 type Change = Readonly<Record<string, unknown>>;
 type Links = MachineFacts["links"];
@@ -126,6 +127,62 @@ test("[LCK-43] a hub behind a tunnel: shut, its outer packets leave to the far e
   t.equal(risks({ links: both, network: { outbound } }, behind([OUTER])), "");
   t.equal(risks({ mode: "shut", links: both }, behind([OUTER])), "");
   t.same(notKnownNow(planLockdown(undefined, labSnapshot(behind([OUTER]))), labSnapshot(behind([OUTER]))), []);
+});
+
+test("[LCK-43] what carries the tunnel to the hub matters as the tunnel does: its lease, its USB device, a tunnel around it", async (t) => {
+  const outbound = [{ protocol: "udp", ports: [51_820], to: ["198.18.77.1"] }];
+  const both = { links: [{ name: "eth0" }, { name: "wg0" }], network: { outbound } };
+  t.match(risks(both, behind([OUTER])), /"eth0" has its address by DHCP, and "dhcp4" is not set/u);
+  t.equal(risks(both, behind([OUTER], "unused")), "", "a tunnel that does not lead to the hub");
+  const untold = {
+    ...behind([OUTER]),
+    links: [link("eth0", { uplink: "unused", dhcp4: "unknown" }), link("wg0", { below: [OUTER] })],
+  };
+  t.match(risks(both, untold), /whether "eth0" has its address by DHCP could not be told/u);
+  t.ok(opened(untold).includes("out udp 67 anybody dhcp-unknown"), "shut, its client may ask");
+  const nested = {
+    ...behind([]),
+    links: [
+      link("wg0", { below: [{ ...OUTER, link: "gre0" }] }),
+      link("gre0", { uplink: "unused", below: [{ link: "eth0", protocol: "gre", peer: "198.18.99.1", port: undefined }] }),
+      link("eth0", { uplink: "unused", usb: "1-3" }),
+    ],
+    usb: { ...NO_USB, devices: [seen("1-3", KEYBOARD, true)] },
+  };
+  t.same(opened(nested), ["out udp 51820 198.18.77.1 tunnel", "out gre 198.18.99.1 tunnel"]);
+  t.match(
+    risks({ ...both, links: [...both.links, { name: "gre0" }] }, nested),
+    /tunnel "gre0", and its own packets are cut.*"eth0"/u,
+  );
+  t.match(risks(both, nested), /"eth0" is the USB device at "1-3", and "1-3" is refused/u);
+});
+
+test("[LCK-43] IPsec without an interface makes its link no tunnel: DHCP on it matters", async (t) => {
+  const ipsec = { link: "eth0", protocol: "esp", peer: "198.18.77.1", port: undefined } as const;
+  const machine = { hub: ADDRESSED, leads: ["eth0"], links: [link("eth0", { dhcp4: "unknown", below: [ipsec] })] };
+  t.match(risks({ links: [{ name: "eth0" }] }, machine), /whether "eth0" has its address by DHCP could not be told/u);
+  t.ok(opened(machine, { links: [{ name: "eth0" }] }).includes("out udp 67 anybody dhcp-unknown"));
+});
+
+test("[LCK-31] DHCP and the USB device of a link that may lead to the hub are as needed as those of one that does", async (t) => {
+  const links = [link("eth0", { uplink: "unknown", dhcp4: "used", dhcp6: "used", usb: "1-3" })];
+  const usb = { ...NO_USB, devices: [seen("1-3", KEYBOARD, true)] };
+  const text = risks({ links: [{ name: "eth0" }] }, { hub: ADDRESSED, mayLead: ["eth0"], links, usb });
+  for (const words of [/"dhcp4" is not set/u, /"dhcp6" is not set/u, /"1-3" is refused/u]) t.match(text, words);
+});
+
+test("[LCK-41] each place of the hub's services needs a link that leads there", async (t) => {
+  const places = [
+    { address: "10.99.0.1", links: ["eth0"] },
+    { address: "203.0.113.9", links: ["eth1"] },
+    { address: "203.0.113.10", links: [] },
+  ];
+  const machine = { hub: ADDRESSED, leads: ["eth0", "eth1"], places, links: [link("eth0"), link("eth1")] };
+  t.match(
+    risks({ links: [{ name: "eth0" }] }, machine),
+    /203\.0\.113\.9 of the hub is reached by eth1, which is not in "links"/u,
+  );
+  t.equal(risks({ links: [{ name: "eth0" }, { name: "eth1" }] }, machine), "");
 });
 
 test("[LCK-43] a tunnel whose far end could not be told: shut, a closed list of ports is open; a policy has to name more", async (t) => {

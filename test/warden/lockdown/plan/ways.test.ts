@@ -267,6 +267,34 @@ test(
   },
 );
 
+test(
+  "[LCK-41] policy routing by source, of IPv6, and by several next hops, as this kernel and iproute2 tell them",
+  { skip: lacksProbeNetwork("netns") },
+  async (t) => {
+    const world = await rig(t);
+    const { on } = world;
+    const ip = (words: string): unknown => on("device", "ip", ...words.split(" "));
+    const one = [{ links: [{ name: "eth1", ipv6: true }] }];
+    for (const n of [7, 8]) ip(`-6 address add fd5a:77:${n}::2/64 dev eth${n - 7} nodad`);
+    ip("-6 route add default via fd5a:77:8::1");
+    ip("-6 route add default via fd5a:77:7::1 table 77");
+    ip("-6 rule add fwmark 0x100 table 77");
+    const six = world.plan("2001:db8::9", one);
+    t.same(six.facts.leads, ["eth1"]);
+    t.match(six.plans[0]?.risks.join(), /"eth0" leads to the hub could not be told: by a rule/u);
+    ip("route add default via 198.18.8.1");
+    ip("route add default via 198.18.7.1 table 78");
+    ip("rule add from 198.18.8.2 table 78");
+    const source = world.plan("203.0.113.9", one);
+    t.match(source.plans[0]?.risks.join(), /203\.0\.113\.9 of the hub is reached by eth0/u);
+    ip("rule delete from 198.18.8.2 table 78");
+    ip("route replace default nexthop via 198.18.7.1 nexthop via 198.18.8.1");
+    const [name = ""] = world.plan("203.0.113.9", one).facts.leads;
+    const several = world.plan("203.0.113.9", [{ links: [{ name }] }]);
+    t.match(several.plans[0]?.risks.join(), /"eth[01]" leads to the hub could not be told: by a rule/u, `beside ${name}`);
+  },
+);
+
 const NAMES = { "big.test": Array.from({ length: 60 }, (_, n) => `203.0.113.${n + 1}`), "small.test": ["203.0.113.9"] };
 
 /** Looks a name up as the machine's C library does. @returns how many addresses. */
