@@ -88,7 +88,7 @@ test(
     const manifest = join(rig.hub.state, "repository/targets", targetName(tampered.target, tampered.sha256));
     await writeFile(manifest, (await readFile(manifest, "utf8")).replace(/"sha256":"[0-9a-f]{8}/u, '"sha256":"00000000'));
     await point(tampered.target);
-    // [OTA-78] Whose fault it is does not show, so it is tried again for minutes before that is told.
+    // [OTA-78] Whose fault it is does not show: it is tried again for minutes before that is told.
     // A manifest that were taken would be written in less than this time.
     const told = ({ troubles }: DeviceStatus) => troubles.some((one) => one.includes("something else than what was signed"));
     if (isLongRun()) await machine.statusWhen("what is wrong is told", told, 3 * HANG_MS);
