@@ -57,8 +57,10 @@ async function keepsItsLeases(t: Test, network: DhcpNetwork, client: keyof typeo
       const said = await device.ask();
       return new Set(said.addresses.map((one) => one.includes(":"))).size === families ? said : undefined;
     });
-    t.equal(bound.dhcp4, trace4 === undefined ? "unknown" : "used", `${client}, DHCPv4: ${bound.dhcp4Trace ?? "nothing"}`);
-    if (trace4 !== undefined) t.match(bound.dhcp4Trace, trace4);
+    // a client that leaves nothing may be seen while it asks
+    const isSeen = trace4 !== undefined || bound.dhcp4 !== "unknown";
+    t.equal(bound.dhcp4, isSeen ? "used" : "unknown", `${client}, DHCPv4: ${bound.dhcp4Trace ?? "nothing"}`);
+    if (isSeen) t.match(bound.dhcp4Trace, trace4 ?? /^a packet socket of a DHCP client/u);
     if (trace6 !== undefined && trace6 !== "none") {
       t.equal(bound.dhcp6, "used", `${client}, DHCPv6: ${bound.dhcp6Trace ?? "nothing"}`);
       t.match(bound.dhcp6Trace, trace6);
