@@ -31,11 +31,13 @@ test("[TUN-23] 1,100 idle connections of one address leave every request of a de
   await eventually("the stranger to lose what is beyond its share", async () =>
     idle.filter(({ destroyed }) => !destroyed).length <= 2 * UNPROVEN_PER_SOURCE_MAX ? true : undefined,
   );
-  const alerts = await hub.store.journal.tail(100, "alert");
-  t.match(
-    alerts.find(({ event }) => event === "connection.crowded"),
-    { detail: { over: "share", from: "127.0.0.66" } },
-  );
+  // On a busy machine the first ones are closed for saying nothing before the last ones are taken.
+  const alert = await eventually("the alert", async () => {
+    const found = (await hub.store.journal.tail(100, "alert")).find(({ event }) => event === "connection.crowded");
+    if (found === undefined) await idleConnections(t, hub.estPort, "127.0.0.66", IDLE);
+    return found;
+  });
+  t.match(alert, { detail: { over: "share", from: "127.0.0.66" } });
 });
 
 test("[TUN-23] strangers at many addresses displace each other, and no device", async (t) => {

@@ -9,10 +9,7 @@ import { needs } from "../lab/runner/needs.ts";
 import { WATCHDOG_S } from "../../build/image/kernel.ts";
 
 const BOOT_MS_MAX = 1_500_000;
-/**
- * 32 ns: an emulated board does some 100 million instructions a second, and this one 31 million.
- */
-const INSTRUCTION_LOG2_NS = 5;
+const SLOWNESS = 4;
 /** The default of `update.trialS`. */
 const TRIAL_S = 600;
 
@@ -23,7 +20,7 @@ test(
   { skip, timeout: 1_700_000 },
   async (t) => {
     const image = (await ensureGoldenImage()).disk;
-    const gateway = await openGateway({ image, processors: 1, instructionLog2Ns: INSTRUCTION_LOG2_NS });
+    const gateway = await openGateway({ image, processors: 1, slowness: SLOWNESS });
     t.teardown(() => gateway.stop());
     await gateway.powerOn();
     let resets = 0;

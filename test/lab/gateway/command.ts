@@ -23,11 +23,10 @@ export interface Hardware {
   readonly processors: number;
   readonly forwards: readonly Forward[];
   /**
-   * A slow processor: by the board's own clock each instruction takes 2^N nanoseconds. Its clocks,
-   * watchdog and deadlines run by that clock, however long the emulation takes. Default: as fast as
-   * the emulator is.
+   * How many times slower than the emulator its processors are: they stand still for the rest of
+   * each turn, while its clocks, its watchdog and its deadlines go on. Default: 1.
    */
-  readonly instructionLog2Ns?: number;
+  readonly slowness?: number;
 }
 
 export interface Attached {
@@ -45,7 +44,7 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
   const { disk, variables, serial, log, monitor, tpm, plugged } = attached;
   return [
     ["-nodefaults", "-no-user-config", "-display", "none", "-S"],
-    ["-machine", "q35", "-cpu", "max", ...speed(hardware.instructionLog2Ns)],
+    ["-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi"],
     ["-m", `${hardware.memoryMib}`, "-smp", `${hardware.processors}`],
     ["-rtc", "base=utc"],
     ["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${FIRMWARE_CODE}`],
@@ -71,12 +70,6 @@ export function qemuArguments(hardware: Hardware, attached: Attached): readonly 
       ? []
       : ["-chardev", `socket,id=tpm,path=${tpm}`, "-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm"],
   ].flat();
-}
-
-/** `-icount` counts instructions in one thread of the emulator. */
-function speed(instructionLog2Ns: number | undefined): readonly string[] {
-  if (instructionLog2Ns === undefined) return ["-accel", "tcg,thread=multi"];
-  return ["-accel", "tcg,thread=single", "-icount", `shift=${instructionLog2Ns},sleep=on`];
 }
 
 /** One program for each connection: a plain `tcp:` forward of QEMU carries only one. */

@@ -119,6 +119,27 @@ interface Running {
   type(text: string, line: "serial" | "log"): void;
 }
 
+/** How long a slow board's processors run in each turn. */
+const RUN_MS = 20;
+
+/** The emulator's clock is the host's, and goes on while the emulator is stopped. */
+function slowDown({ pid, ended }: RunningProgram, slowness: number): void {
+  if (slowness <= 1) return;
+  let isEnded = false;
+  const over = (): void => void (isEnded = true);
+  ended.then(over, over);
+  const turn = (isRunning: boolean): void => {
+    if (isEnded) return;
+    try {
+      process.kill(pid, isRunning ? "SIGCONT" : "SIGSTOP");
+    } catch {
+      return; // it has ended, and that was not told yet
+    }
+    setTimeout(() => turn(!isRunning), isRunning ? RUN_MS : RUN_MS * (slowness - 1));
+  };
+  turn(true);
+}
+
 /** @throws Fault `file.read-failed` when the image is no disk. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   await using undo = new AsyncDisposableStack();
@@ -293,6 +314,7 @@ class EmulatedGateway implements Gateway {
     console.on("data", (bytes: Buffer) => this.#heard("serial", bytes));
     kernel.on("data", (bytes: Buffer) => this.#heard("log", bytes));
     const qmp = await withinStart(qemu, openQmp(control));
+    slowDown(qemu, this.#hardware.slowness ?? 1);
     const running = {
       qemu,
       qmp,
