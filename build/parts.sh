@@ -10,11 +10,11 @@
 set -u
 cd "$(dirname "$0")/.."
 
-# Each entry is PROGRAM:PACKAGE, or the path of a file and its package.
+# Each entry is PROGRAM:PACKAGE, or the path of a file and its package. `systemd` is here for
+# programs of it that tests run: without systemd-sysv the machine's init does not change.
 board="swtpm:swtpm swtpm_setup:swtpm-tools tpm2_quote:tpm2-tools mosquitto:mosquitto mosquitto_pub:mosquitto-clients socat:socat openssl:openssl curl:curl
-  faketime:faketime casync:casync certtool:gnutls-bin nginx:nginx-light nft:nftables ip:iproute2 flock:util-linux"
-# `systemd` is here only for systemd-analyze: without systemd-sysv the machine's init does not
-# change.
+  faketime:faketime casync:casync certtool:gnutls-bin nginx:nginx-light nft:nftables ip:iproute2 flock:util-linux
+  udevadm:udev /lib/systemd/systemd-networkd:systemd"
 gateway="mmdebstrap:mmdebstrap mksquashfs:squashfs-tools veritysetup:cryptsetup-bin xz:xz-utils mkfs.ext4:e2fsprogs mkfs.vfat:dosfstools mcopy:mtools
   sfdisk:fdisk cpio:cpio qemu-system-x86_64:qemu-system-x86 qemu-io:qemu-utils /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf setpriv:util-linux
   losetup:mount systemd-analyze:systemd"

@@ -40,6 +40,7 @@ export type Part =
   | "nft-debian13"
   | "dhcp"
   | "networkd"
+  | "udevadm"
   | "mounts"
   | "bundles"
   | "cpio"
@@ -69,6 +70,7 @@ const WHY: Record<Part, string> = {
   "nft-debian13": "needs nft of Debian 13: sh build/parts.sh unpacks it beside the project",
   dhcp: "needs DHCP clients and servers: sh build/parts.sh unpacks them beside the project",
   networkd: "needs systemd-networkd: apt-get install systemd",
+  udevadm: "needs udevadm: apt-get install udev",
   mounts: "needs to mount file systems: run as root with CAP_SYS_ADMIN",
   bundles: "needs the bundles: npm run build",
   cpio: "needs cpio: apt-get install cpio",

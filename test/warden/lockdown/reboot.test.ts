@@ -1,6 +1,6 @@
 // A policy and a reboot: a trial that the warden itself interrupts is tried again, a bounded number
 // of times; a trial that ended in any other way is not.
-import { test } from "tap";
+import { type Test, test } from "tap";
 import { Fault } from "../../../hal/fault.ts";
 import { addPolicy, confirmPolicy, deviceInUse } from "../../lab/worlds/device-in-use.ts";
 import { lockdownOrder, lockdownRig, policyBytes } from "../../lab/worlds/lockdown.ts";
@@ -16,15 +16,21 @@ async function orderReboot(warden: RunningWarden, owner: Operator): Promise<Ward
   return await warden.ask("order.submit", { verb: "system.reboot", order });
 }
 
-const lockdownOf = async (warden: RunningWarden): Promise<unknown> => (await warden.ask("status.read", {})).result?.["lockdown"];
-
-test("[LCK-67] [LCK-68] a policy and a reboot of ours at once: the trial ends before the reboot is asked for, and is tried again after it", async (t) => {
+/** A device in use that has been brought its third policy and has not tried it. */
+async function policyAtHand(t: Test) {
   const files = filesInMemory();
   const { world, owner } = await deviceInUse(t, files);
   const warden = await world.start(files);
   addPolicy(world, 3);
   world.repository.publish("policy");
   await broughtTo(world, warden, "trust.refresh", {});
+  return { files, world, owner, warden };
+}
+
+const lockdownOf = async (warden: RunningWarden): Promise<unknown> => (await warden.ask("status.read", {})).result?.["lockdown"];
+
+test("[LCK-67] [LCK-68] a policy and a reboot of ours at once: the trial ends before the reboot is asked for, and is tried again after it", async (t) => {
+  const { files, world, owner, warden } = await policyAtHand(t);
   t.match(await warden.ask("lockdown.propose", {}), { result: { counter: 3 } });
   const asked: { recorded?: unknown } = {};
   world.reboot = async () => {
@@ -51,12 +57,7 @@ test("[LCK-67] [LCK-68] a policy and a reboot of ours at once: the trial ends be
 });
 
 test("[LCK-68] a reboot that is refused leaves the device where a policy can be tried, and one that never comes too", async (t) => {
-  const files = filesInMemory();
-  const { world, owner } = await deviceInUse(t, files);
-  const warden = await world.start(files);
-  addPolicy(world, 3);
-  world.repository.publish("policy");
-  await broughtTo(world, warden, "trust.refresh", {});
+  const { world, owner, warden } = await policyAtHand(t);
   await warden.ask("lockdown.propose", {});
   world.reboot = async () => {
     throw new Fault("power.failed", "ask for a reboot: refused");
